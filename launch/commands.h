@@ -1,0 +1,19 @@
+// The subcommands of `reformer`, one source file each.
+#pragma once
+
+#include <functional>
+
+#include <CLI/CLI.hpp>
+
+namespace reformer {
+
+struct Command {
+  CLI::App* app;             // owned by the program
+  std::function<int()> run;  // after parsing; returns an ExitCode, faults leave it as exceptions
+};
+
+Command add_train_command(CLI::App& program);    // train.cc
+Command add_eval_command(CLI::App& program);     // eval.cc
+Command add_inspect_command(CLI::App& program);  // inspect.cc
+
+}  // namespace reformer

@@ -1,0 +1,70 @@
+// The `reformer` program: parses the command line, runs one subcommand, and turns exceptions into
+// one line on stderr and an exit code.
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <iterator>
+#include <new>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "kernels/core/check.h"
+#include "kernels/core/errors.h"
+#include "launch/commands.h"
+#include "launch/exit_codes.h"
+
+namespace reformer {
+namespace {
+
+int exit_code_of(const Error& error) {
+  if (dynamic_cast<const ConfigError*>(&error)) return kExitUsage;
+  if (dynamic_cast<const DataError*>(&error)) return kExitData;
+  if (dynamic_cast<const CheckpointError*>(&error)) return kExitCheckpoint;
+  if (dynamic_cast<const DeviceError*>(&error)) return kExitDevice;
+  if (dynamic_cast<const CommError*>(&error)) return kExitComm;
+  if (dynamic_cast<const DivergenceError*>(&error)) return kExitDiverged;
+  return kExitInternal;
+}
+
+int fail(const char* message, int code) {
+  fmt::print(stderr, "reformer: error: {}\n", message);
+  return code;
+}
+
+int run(int argc, char** argv) {
+  CLI::App program("Trains and evaluates Reformer language models on long sequences.", "reformer");
+  program.require_subcommand(1);
+  program.set_help_all_flag("--help-all", "Help of all subcommands");
+  program.footer(
+      "Exit codes: 0 done, 1 internal error, 2 command line or configuration, 3 data,\n"
+      "4 checkpoint, 5 device or memory, 6 communication, 7 diverged, 8 stopped by a signal\n"
+      "after saving.");
+  const Command commands[] = {add_train_command(program), add_eval_command(program),
+                              add_inspect_command(program)};
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return program.exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  const auto chosen = std::find_if(std::begin(commands), std::end(commands),
+                                   [](const Command& command) { return command.app->parsed(); });
+  CHECK(chosen != std::end(commands));
+  return chosen->run();
+}
+
+}  // namespace
+}  // namespace reformer
+
+int main(int argc, char** argv) {
+  using namespace reformer;
+  try {
+    return run(argc, argv);
+  } catch (const Error& error) {
+    return fail(error.what(), exit_code_of(error));
+  } catch (const std::bad_alloc&) {
+    return fail("out of memory", kExitDevice);
+  } catch (const std::exception& error) {
+    return fail(error.what(), kExitInternal);
+  }
+}

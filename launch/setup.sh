@@ -1,0 +1,71 @@
+# shellcheck shell=bash disable=SC2034
+# Sourced by the scripts beside it: which Debian packages the trainer needs, how they get installed,
+# and how a preset is built. Requires `set -euo pipefail` and the repository root as the current
+# directory.
+
+build_packages=(
+  g++ cmake pkg-config
+  libopenblas-pthread-dev libhwy-dev libfmt-dev libcli11-dev libisal-dev
+  libprotobuf-dev protobuf-compiler
+  libopenmpi-dev openmpi-bin
+)
+test_packages=(libgtest-dev libbenchmark-dev clang-format)
+
+die() {
+  printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+  exit 1
+}
+
+# Prints those of the packages $@ that are not installed, one on a line.
+missing_packages() {
+  local package
+  for package in "$@"; do
+    [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
+      printf '%s\n' "$package"
+  done
+}
+
+# Makes sure that the packages $@ are installed. Touches neither network nor system when they are.
+require_packages() {
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    printf 'This is no Debian system. Its names for these packages are needed: %s\n' "$*" >&2
+    return
+  fi
+  local missing
+  mapfile -t missing < <(missing_packages "$@")
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+
+  local as_root=()
+  if [[ $EUID -ne 0 ]]; then
+    # Without a terminal sudo could not ask for a password.
+    if command -v sudo >/dev/null && { [[ -t 0 ]] || sudo -n true 2>/dev/null; }; then
+      as_root=(sudo)
+    else
+      printf 'Missing packages. As root, run\n\n  apt-get update && apt-get install -y %s\n\n' \
+        "${missing[*]}" >&2
+      die 'then start this script again'
+    fi
+  fi
+  printf 'Installing %s\n' "${missing[*]}"
+  "${as_root[@]}" apt-get update -qq || printf 'The package lists stay as they are.\n' >&2
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" ||
+    die "cannot install ${missing[*]}"
+}
+
+# The packages $@ and whatever can run a build: ninja or make.
+require_build() {
+  local tool=()
+  command -v ninja >/dev/null || command -v make >/dev/null || tool=(ninja-build)
+  require_packages "$@" "${tool[@]}"
+}
+
+# Configures preset $1 and builds it; further arguments go to `cmake --build`.
+build_preset() {
+  local preset=$1
+  shift
+  # Decides for a new build directory only; one that exists keeps its generator.
+  command -v ninja >/dev/null && export CMAKE_GENERATOR=${CMAKE_GENERATOR:-Ninja}
+  cmake --preset "$preset"
+  cmake --build --preset "$preset" --parallel "$(nproc)" "$@"
+}

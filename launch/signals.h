@@ -1,0 +1,13 @@
+// SIGTERM and SIGINT as a flag that the training loop looks at after each step.
+#pragma once
+
+#include <atomic>
+
+namespace reformer {
+
+/// Installs handlers for SIGTERM and SIGINT and returns the flag that they set. A second signal of
+/// the same kind ends the process at once. SIGXFSZ is ignored, so that a file-size limit shows as
+/// an error of the write.
+const std::atomic<bool>& catch_stop_signals();
+
+}  // namespace reformer

@@ -1,0 +1,61 @@
+// `reformer train`: trains a model from a configuration, or goes on with a run.
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "comm/self.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "launch/commands.h"
+#include "launch/exit_codes.h"
+#include "launch/signals.h"
+#include "trainer/config/config.h"
+#include "trainer/trainer.h"
+
+namespace reformer {
+namespace {
+
+struct Arguments {
+  std::string config;
+  std::vector<std::string> overrides;
+  std::string run_directory;
+  int64_t stop_at = 0;
+};
+
+int run(const Arguments& arguments) {
+  const RunConfig config = load_config(arguments.config, arguments.overrides);
+  const TrainOptions options{
+      .run_directory = arguments.run_directory.empty()
+                           ? "runs/" + std::filesystem::path(arguments.config).stem().string()
+                           : arguments.run_directory,
+      .stop_at = arguments.stop_at,
+      .stop = &catch_stop_signals()};
+  const std::unique_ptr<Backend> backend =
+      make_cpu_backend(static_cast<int>(config.run.execution().threads()));
+  SelfCommunicator communicator;
+  const TrainOutcome outcome = train(config, options, *backend, communicator);
+  return outcome == TrainOutcome::kInterrupted ? kExitStopped : kExitOk;
+}
+
+}  // namespace
+
+Command add_train_command(CLI::App& program) {
+  CLI::App* const app = program.add_subcommand(
+      "train", "Train a model. A run directory that holds a checkpoint is resumed.");
+  const auto arguments = std::make_shared<Arguments>();
+  app->add_option("config", arguments->config, "Configuration, such as configs/demo.txtpb")
+      ->required();
+  app->add_option("--set", arguments->overrides,
+                  "Set a field, such as --set model.layers=4; may be repeated")
+      ->allow_extra_args(false);
+  app->add_option("--run-dir", arguments->run_directory,
+                  "Where results and checkpoints go (default: runs/NAME of the configuration)");
+  app->add_option("--stop-at", arguments->stop_at,
+                  "Save and stop after this step; the schedule still runs to training.steps")
+      ->check(CLI::PositiveNumber);
+  return {.app = app, .run = [arguments] { return run(*arguments); }};
+}
+
+}  // namespace reformer

@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# Runs the `reformer` program as a user would: a short training run, stop and resume, a signal, and
+# every kind of bad input. Usage: program_test.sh PROGRAM CONFIGS_DIRECTORY
+set -u
+
+program=$1
+configs=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+passed=0
+failed=0
+
+report() {  # report OK NAME [DETAIL]
+  if [ "$1" = 0 ]; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    echo "FAILED: $2"
+    [ $# -lt 3 ] || printf '%s\n' "$3"
+  fi
+}
+
+# expect NAME EXIT_CODE PATTERN COMMAND…: the exit code, one line on stderr that matches PATTERN.
+expect_error() {
+  local name=$1 code=$2 pattern=$3 status
+  shift 3
+  "$@" >out.txt 2>err.txt </dev/null
+  status=$?
+  if [ "$status" != "$code" ]; then
+    report 1 "$name: exit code $status, expected $code" "$(cat err.txt)"
+  elif [ "$(wc -l <err.txt)" != 1 ]; then
+    report 1 "$name: $(wc -l <err.txt) lines on stderr, expected 1" "$(cat err.txt)"
+  elif ! grep -Eq -- "$pattern" err.txt; then
+    report 1 "$name: the message does not match '$pattern'" "$(cat err.txt)"
+  else
+    report 0 "$name"
+  fi
+}
+
+expect_success() {  # expect_success NAME COMMAND…
+  local name=$1
+  shift
+  "$@" >out.txt 2>err.txt </dev/null
+  report $? "$name" "$(tail -5 out.txt; cat err.txt)"
+}
+
+check() {  # check NAME CONDITION…
+  local name=$1
+  shift
+  "$@"
+  report $? "$name"
+}
+
+# A model small enough to train in a second.
+cat >tiny.txtpb <<'CONFIG'
+model { width: 32 ff_width: 64 heads: 2 layers: 2 attention_pattern: [LOCAL, LSH] dropout: 0.1
+        lsh { chunk_length: 16 } local { chunk_length: 16 } }
+data { path: "text.txt" length: 128 }
+training { steps: 12 batch: 2 schedule { rate: 0.003 warmup: 2 } }
+evaluation { every: 6 sequences: 4 }
+checkpoint { every: 5 keep: 2 }
+execution { leaf_tokens: 128 threads: 2 }
+CONFIG
+head -c 20000 "$configs/persuasion.txt" >text.txt
+
+# The whole way, and what it leaves behind.
+expect_success "train" "$program" train tiny.txtpb --run-dir whole
+check "one metrics line a step" [ "$(grep -c '"gradient_norm"' whole/metrics.jsonl)" = 12 ]
+for file in config.txtpb train.log checkpoints; do check "whole/$file exists" [ -e "whole/$file" ]; done
+check "only the newest checkpoints are kept" [ "$(ls whole/checkpoints | wc -l)" = 2 ]
+check "the attention of each layer is printed" grep -q "LSH STRICT" whole/train.log
+expect_success "eval" "$program" eval whole
+check "eval reports bits per byte" grep -q "bits/byte" out.txt
+expect_success "inspect" "$program" inspect whole
+check "inspect lists parameters" grep -q "query_key" out.txt
+expect_success "training a finished run again does nothing" "$program" train tiny.txtpb --run-dir whole
+expect_success "the resolved configuration trains as it is" \
+  "$program" train whole/config.txtpb --run-dir again
+losses() { sed -n 's/.*"loss":\([^,}]*\).*/\1/p' "$1/metrics.jsonl"; }
+check "and gives the same losses" [ "$(losses whole)" = "$(losses again)" ]
+
+# Stopped and resumed, with other threads and micro-batches: the same losses, the same parameters.
+expect_success "train --stop-at" "$program" train tiny.txtpb --run-dir parts --stop-at 4
+check "stopped at the step asked for" [ "$(grep -c '"gradient_norm"' parts/metrics.jsonl)" = 4 ]
+expect_success "resume" "$program" train tiny.txtpb --run-dir parts \
+  --set execution.threads=1 --set training.micro_batch=1
+check "stopping and resuming changes no loss" [ "$(losses whole)" = "$(losses parts)" ]
+digest() { "$program" inspect "$1" | grep -i digest; }
+check "inspect prints a digest" [ -n "$(digest whole)" ]
+check "nor any parameter" [ "$(digest whole)" = "$(digest parts)" ]
+
+# A signal finishes the step, saves, and has its own exit code.
+"$program" train tiny.txtpb --run-dir signalled --set training.steps=100000 >out.txt 2>err.txt &
+pid=$!
+for _ in $(seq 300); do
+  [ -s signalled/metrics.jsonl ] && break
+  sleep 0.1
+done
+kill -TERM $pid
+wait $pid
+check "SIGTERM exits with 8" [ $? = 8 ]
+check "SIGTERM saves" [ -n "$(ls signalled/checkpoints)" ]
+
+# Bad input.
+expect_error "no subcommand" 2 "" bash -c "'$program' 2>&1 | head -1 >&2; exit \${PIPESTATUS[0]}"
+expect_error "configuration missing" 2 "absent.txtpb" "$program" train absent.txtpb
+expect_error "configuration is a directory" 2 "." "$program" train .
+sed 's/width: 32/widht: 32/' tiny.txtpb >typo.txtpb
+expect_error "unknown field" 2 "typo.txtpb:1.*widht.*width" "$program" train typo.txtpb
+expect_error "unknown field in --set" 2 "model.leyers.*layers" \
+  "$program" train tiny.txtpb --set model.leyers=4
+expect_error "wrong type" 2 "model.layers" "$program" train tiny.txtpb --set model.layers=many
+expect_error "out of range" 2 "model.layers.*1" "$program" train tiny.txtpb --set model.layers=0
+expect_error "heads do not divide the width" 2 "heads" "$program" train tiny.txtpb --set model.heads=3
+expect_error "data missing" 3 "absent.txt" "$program" train tiny.txtpb --set data.path=absent.txt
+: >empty.txt
+expect_error "data empty" 3 "empty.txt.*empty" "$program" train tiny.txtpb --set data.path=empty.txt
+head -c 100 text.txt >short.txt
+expect_error "data too short" 3 "short.txt.*100" "$program" train tiny.txtpb --set data.path=short.txt
+expect_error "data is a directory" 3 "directory" "$program" train tiny.txtpb --set data.path=whole
+expect_error "too much memory" 5 "memory" "$program" train tiny.txtpb --run-dir huge \
+  --set model.width=65536 --set model.heads=64 --set model.ff_width=262144 --set model.layers=1000
+check "nothing was begun" [ ! -e huge/checkpoints ]
+expect_error "checkpoint of another shape" 4 "layers|model" \
+  "$program" train tiny.txtpb --run-dir parts --set model.layers=3 --set training.steps=20
+expect_error "eval without a run" 4 "absent" "$program" eval absent
+
+# A full disk at the save: the error names the file, and the older checkpoint still loads.
+expect_success "train before the disk fills" "$program" train tiny.txtpb --run-dir full --stop-at 3
+ulimit_train() { bash -c "ulimit -f 40; exec '$program' train tiny.txtpb --run-dir full"; }
+expect_error "disk full at save" 4 "checkpoint" ulimit_train
+check "the older checkpoint is still there" [ -d full/checkpoints/step-00000003 ]
+expect_success "and training goes on from it" "$program" train tiny.txtpb --run-dir full
+
+# Damage is found, and the checkpoint before is used.
+newest=$(ls -d whole/checkpoints/step-* | tail -1)
+largest=$(ls -S "$newest"/* | head -1)
+printf 'X' | dd of="$largest" bs=1 seek=3000 conv=notrunc status=none
+expect_success "a damaged checkpoint is passed over" "$program" train tiny.txtpb --run-dir whole
+check "and named" grep -q "$(basename "$newest")" out.txt
+check "the repeated steps give the same losses" [ "$(losses whole)" = "$(losses again)" ]
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,76 @@
+// Checkpoints: written aside, committed by one rename, verified before use.
+//
+//   checkpoints/step-00000500/manifest        magic, version, length, Manifest, CRC32C
+//                             tensors-00000.bin  the elements, one tensor after the other
+//
+// A directory named step-… is complete: everything in it was on the disk before it got the name.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/core/view.h"
+#include "trainer/checkpoint/durable_file.h"
+#include "trainer/checkpoint/manifest.pb.h"
+
+namespace reformer {
+
+inline constexpr uint32_t kCheckpointVersion = 1;
+
+/// Writes one checkpoint. Throws CheckpointError; whatever happens before commit() returns leaves
+/// the older checkpoints as they were, and the destructor removes what was written.
+class CheckpointWriter {
+ public:
+  /// Begins in a temporary directory inside `directory`, which must exist, and removes those that
+  /// earlier processes left behind. `expected_bytes` must be free on the disk.
+  CheckpointWriter(const std::string& directory, size_t expected_bytes);
+  ~CheckpointWriter();
+  CheckpointWriter(const CheckpointWriter&) = delete;
+  CheckpointWriter& operator=(const CheckpointWriter&) = delete;
+
+  /// Appends a whole tensor from host memory.
+  void add(const std::string& name, const View& tensor);
+
+  /// Makes it the checkpoint of manifest.step(); `manifest` needs no tensors. Replaces one of the
+  /// same step. Then deletes the oldest until `keep` are left. Returns the path.
+  std::string commit(checkpoint::Manifest manifest, int64_t keep);
+
+ private:
+  std::string directory_;
+  std::string temporary_;
+  std::unique_ptr<DurableFile> tensors_;
+  checkpoint::Manifest written_;
+  bool committed_ = false;
+};
+
+/// Paths of the complete checkpoints in `directory`, newest first. None if it does not exist.
+std::vector<std::string> list_checkpoints(const std::string& directory);
+
+/// A checkpoint of which every byte has been verified.
+class CheckpointReader {
+ public:
+  /// Throws CheckpointError when anything is missing, damaged, or of a newer version.
+  explicit CheckpointReader(const std::string& path);
+
+  const std::string& path() const { return path_; }
+  const checkpoint::Manifest& manifest() const { return manifest_; }
+
+  /// Reads a tensor into host memory. Throws CheckpointError when there is none of this name, or it
+  /// has another shape or dtype.
+  void read(const std::string& name, const View& tensor) const;
+
+  /// Throws CheckpointError when the checkpoint holds other tensors than `names`.
+  void require_exactly(const std::vector<std::string>& names) const;
+
+ private:
+  const checkpoint::Tensor* find(const std::string& name) const;
+  void verify_tensor(const checkpoint::Tensor& tensor) const;
+  [[noreturn]] void fail(const std::string& message) const;
+
+  std::string path_;
+  checkpoint::Manifest manifest_;
+};
+
+}  // namespace reformer

@@ -1,0 +1,28 @@
+// What writer and reader of a checkpoint agree on.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace reformer {
+
+inline constexpr char kManifestName[] = "manifest";
+inline constexpr char kTensorFileName[] = "tensors-00000.bin";
+inline constexpr char kTemporaryPrefix[] = ".tmp-";
+inline constexpr char kStepPrefix[] = "step-";
+
+/// Bytes of one checksum.
+inline constexpr size_t kChecksumBlock = size_t{1} << 20;
+
+/// Precedes the Manifest, whose `bytes` bytes are followed by their CRC32C. Little-endian.
+struct ManifestHeader {
+  char magic[8];  // kManifestMagic
+  uint32_t version;
+  uint32_t reserved;
+  uint64_t bytes;
+};
+static_assert(sizeof(ManifestHeader) == 24);
+
+inline constexpr char kManifestMagic[8] = {'R', 'E', 'F', 'O', 'R', 'M', 'E', 'R'};
+
+}  // namespace reformer

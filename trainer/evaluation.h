@@ -1,0 +1,26 @@
+// How well a model predicts held-out sequences.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "configs/run.pb.h"
+#include "trainer/data/dataset.h"
+#include "trainer/training_state.h"
+
+namespace reformer {
+
+struct EvaluationResult {
+  double loss = 0;      // nats per counted token
+  double accuracy = 0;  // share of counted tokens whose label had the largest logit
+  int64_t tokens = 0;   // counted tokens
+};
+
+/// "held-out loss 1.2345, 1.7810 bits/byte, accuracy 61.23% over 4096 tokens".
+std::string describe(const EvaluationResult& result);
+
+/// Over the held-out sequences that the dataset selects, without dropout, with rotations from
+/// evaluation.seed: the same parameters give the same result at any time.
+EvaluationResult evaluate(const config::Run& run, const Dataset& dataset, TrainingState& state);
+
+}  // namespace reformer

@@ -1,0 +1,30 @@
+// How much memory a run takes, known before any of it is taken: one step and one evaluation run
+// against a backend that computes nothing and an arena that only counts.
+#pragma once
+
+#include <string>
+
+#include "kernels/core/arena.h"
+#include "trainer/config/config.h"
+
+namespace reformer {
+
+struct MemoryPlan {
+  size_t arena_bytes = 0;  // exactly what training and evaluation need on the backend
+  MemoryUsage by_use{};    // at the moment of the peak
+};
+
+MemoryPlan plan_training(const RunConfig& config);
+MemoryPlan plan_evaluation(const RunConfig& config);
+
+/// One line for each use: "parameters 12.3 MiB, gradients …".
+std::string describe(const MemoryPlan& plan);
+
+/// Throws DeviceError when the plan exceeds the memory that this machine has available, naming both
+/// and the settings that would help.
+void require_available(const MemoryPlan& plan);
+
+/// "512 B", "12.3 MiB", "4.56 GiB".
+std::string format_bytes(size_t bytes);
+
+}  // namespace reformer

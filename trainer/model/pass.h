@@ -1,0 +1,86 @@
+// What one pass over one micro-batch shares: where it runs, which tokens, which random numbers.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "trainer/model/model_spec.h"
+
+namespace reformer {
+
+/// Places where activations are dropped. Part of the random key: never renumber.
+enum class DropoutSite : uint32_t {
+  kEmbedding = 0,
+  kAttentionWeights = 1,
+  kAttentionOutput = 2,
+  kFeedForwardHidden = 3,
+  kFeedForwardOutput = 4,
+  kHead = 5,
+};
+
+struct Pass {
+  Backend& backend;
+  Arena& arena;
+  const ModelSpec& spec;
+  TokenLayout layout;
+  View mask;  // Uint8 [B, T], 0 = padding; or absent
+
+  // Random numbers are keyed by these two; see philox.h. Rotations always, dropout in training
+  // only.
+  uint64_t seed = 0;
+  int64_t step = 0;
+  bool training = false;
+
+  // Int64 [layers + 2, kFaultKinds]: a row for the embedding, for each layer, and for the head.
+  View faults;
+  // Leaves and tokens of the whole step over all ranks; bound the terms of exact sums.
+  int64_t leaves_in_step = 1;
+  int64_t tokens_in_step = 1;
+
+  static constexpr int kEmbeddingRow = -1;
+  int head_row() const { return static_cast<int>(spec.layers.size()); }
+
+  /// `layer` is a layer index, kEmbeddingRow or head_row().
+  View faults_of(int layer) const {
+    return faults.rows(layer + 1, layer + 2).reshape({kFaultKinds});
+  }
+
+  /// For gradients of which each leaf is one term.
+  GradientSum leaf_sum(int layer) const {
+    return {.limit = 0x1p62 / static_cast<double>(leaves_in_step), .faults = faults_of(layer)};
+  }
+  /// For sums of which each token is one term.
+  GradientSum token_sum(int layer) const {
+    return {.limit = 0x1p62 / static_cast<double>(tokens_in_step), .faults = faults_of(layer)};
+  }
+
+  Dropout dropout(int layer, DropoutSite site) const {
+    const float rate =
+        site == DropoutSite::kAttentionWeights ? spec.attention_dropout : spec.dropout;
+    if (!training || rate == 0) return {};
+    const uint32_t index = static_cast<uint32_t>(layer + 1) * 16 + static_cast<uint32_t>(site);
+    return {.rate = rate,
+            .key = make_key(seed, RandomUse::kDropout, static_cast<uint64_t>(step), index)};
+  }
+
+  /// Float32 scratch for one block.
+  View block_memory(const Shape& shape) const {
+    return arena.allocate(DType::kFloat32, shape, MemoryUse::kBlock);
+  }
+};
+
+/// Consecutive rows of the micro-batch.
+struct TokenChunk {
+  TokenLayout layout;
+  int64_t begin = 0;
+  int64_t end = 0;
+
+  View of(const View& activation) const { return activation.rows(begin, end); }
+};
+
+/// Cuts a micro-batch into chunks of about `tokens` tokens (the paper's chunking, section 4):
+/// several whole sequences, or part of one that starts and ends at leaf boundaries.
+std::vector<TokenChunk> token_chunks(const TokenLayout& layout, int64_t tokens);
+
+}  // namespace reformer

@@ -1,0 +1,38 @@
+// The Reformer (Kitaev, Kaiser, Levskaya, ICLR 2020): tokens → embedding + positions → both streams
+// → reversible layers → loss head. Start reading at accumulate_gradients.
+#pragma once
+
+#include "trainer/model/loss_head.h"
+#include "trainer/model/parameters.h"
+#include "trainer/model/pass.h"
+
+namespace reformer {
+
+class Reformer {
+ public:
+  /// Works on the flat buffer `parameters` (Float32 [flat_elements(spec)]), which must outlive it.
+  Reformer(const ModelSpec& spec, const View& parameters);
+
+  /// Forward and backward pass of one micro-batch: adds to `sums`, and the gradients of all
+  /// parameters to `gradients` (like the parameters, dtype Int64 or Float32). tokens, labels: Int32
+  /// [rows].
+  void accumulate_gradients(const Pass& pass, const View& tokens, const View& labels,
+                            const LossSums& sums, const View& gradients) const;
+
+  /// Forward pass only: adds to `sums`.
+  void evaluate(const Pass& pass, const View& tokens, const View& labels,
+                const LossSums& sums) const;
+
+  /// Logits [rows, vocabulary].
+  void logits(const Pass& pass, const View& tokens, const View& logits) const;
+
+ private:
+  Streams embed(const Pass& pass, const View& tokens) const;
+  void embed_backward(const Pass& pass, const View& tokens, const Streams& dx,
+                      const EmbeddingTensors& gradients) const;
+
+  ModelSpec spec_;
+  ModelTensors weights_;
+};
+
+}  // namespace reformer

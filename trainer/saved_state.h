@@ -1,0 +1,37 @@
+// A training state in checkpoints.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "trainer/checkpoint/checkpoint.h"
+#include "trainer/config/config.h"
+#include "trainer/skip_guard.h"
+#include "trainer/training_state.h"
+
+namespace reformer {
+
+/// Saves everything that the next step depends on, as the checkpoint of `step`, into the existing
+/// directory `directory`; keeps checkpoint.keep of them. Returns its path.
+std::string save_state(const std::string& directory, const RunConfig& config, int64_t step,
+                       const TrainingState& state, const SkipGuard& guard);
+
+/// The newest checkpoint in `directory` that is sound; each one that is not is passed to `say` in a
+/// line. None if the directory has no checkpoint at all. Throws CheckpointError if all are damaged.
+std::optional<CheckpointReader> open_newest(const std::string& directory,
+                                            const std::function<void(const std::string&)>& say);
+
+/// Restores what save_state saved and returns the step. Throws CheckpointError, and then `state` is
+/// undefined, if the checkpoint is of another model or optimizer.
+int64_t load_state(const CheckpointReader& checkpoint, const RunConfig& config,
+                   const TrainingState& state, SkipGuard& guard);
+
+/// Restores the parameters alone.
+void load_parameters(const CheckpointReader& checkpoint, const TrainingState& state);
+
+/// CRC32C over all parameters, names included: equal for equal models.
+uint32_t parameter_digest(const CheckpointReader& checkpoint);
+
+}  // namespace reformer

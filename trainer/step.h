@@ -1,0 +1,32 @@
+// One training step, top to bottom.
+#pragma once
+
+#include <cstdint>
+
+#include "comm/communicator.h"
+#include "configs/run.pb.h"
+#include "trainer/data/dataset.h"
+#include "trainer/skip_guard.h"
+#include "trainer/training_state.h"
+
+namespace reformer {
+
+struct StepResult {
+  double loss = 0;      // nats per counted token, over all ranks
+  double accuracy = 0;  // share of counted tokens whose label had the largest logit
+  double learning_rate = 0;
+  double gradient_norm = 0;  // before clipping
+  int64_t tokens = 0;        // tokens read, over all ranks
+  bool skipped = false;      // the state is untouched
+};
+
+/// Runs step `step` (from 1) of `run`: all micro-batches of this rank, reduction over the ranks,
+/// clipping, and the update, unless `guard` has all ranks skip it. Collective. Throws
+/// DivergenceError when the guard gives up.
+StepResult train_step(const config::Run& run, const Dataset& dataset, Communicator& communicator,
+                      TrainingState& state, SkipGuard& guard, int64_t step);
+
+/// Most sequences held at a time: training.micro_batch, or the whole batch.
+int64_t micro_batch_of(const config::Training& training);
+
+}  // namespace reformer
