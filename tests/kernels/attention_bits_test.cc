@@ -135,6 +135,23 @@ TEST(LeakTest, StrictRowsOfAPrefixAreThoseOfTheWholeSequence) {
   }
 }
 
+TEST(LeakTest, SumsThatUnderflowHaveNoSign) {
+  // Token 1 sees only token 0, and weight times value is nearer to −0 than to any other float.
+  const auto first_output = [](int64_t length) {
+    AttentionProblem problem({.name = "underflow",
+                              .pattern = {.kind = AttentionKind::kStrict, .head_dim = 1},
+                              .length = length,
+                              .num_buckets = 1});
+    std::fill_n(problem.query.data<float>(), length, 1.0f);
+    problem.query.data<float>()[0] = -1.0f;
+    std::fill_n(problem.value.data<float>(), length, 1.0f);
+    problem.value.data<float>()[0] = -std::numeric_limits<float>::denorm_min();
+    problem.run(1);
+    return problem.out.data<float>()[1];
+  };
+  EXPECT_EQ(std::signbit(first_output(2)), std::signbit(first_output(20)));
+}
+
 class BitsTest : public ::testing::TestWithParam<AttentionKind> {
  protected:
   AttentionCase config() const {

@@ -16,10 +16,10 @@ using testing::to_doubles;
 // ‖q‖ = 140 has steps of 1.5e-5.
 constexpr double kOutBound = 3e-6;
 constexpr double kLseBound = 1e-6;
-constexpr double kGradientBound = 1e-5;
+constexpr double kGradientBound = 5e-6;
 constexpr double kGradientFloor =
     0.1;  // gradients that cancel to 0 keep the rounding of their terms
-constexpr double kLongQueryBound = 1e-4;
+constexpr double kLongQueryBound = 2e-5;
 
 constexpr AttentionKind kStrict = AttentionKind::kStrict;
 constexpr AttentionKind kChunked = AttentionKind::kChunked;
@@ -186,10 +186,10 @@ std::vector<AttentionCase> small_cases() {
                                          .same_bucket_only = same_bucket,
                                          .correct_duplicates = correct},
                              .samples = 2,
-                             .length = 17,
+                             .length = rounds == 5 ? 11 : 17,
                              .first_sample = 5,
                              .masked = rounds == 3 ? 0.2 : 0,
-                             .dropout = rounds == 2 ? 0.3f : 0});
+                             .dropout = rounds == 2 || rounds == 5 ? 0.3f : 0});
           }
         }
       }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Fails on a source file that clang-format would change. Exits with 77, which CTest takes as skipped,
-# where there is no clang-format.
+# Fails on a source file that clang-format would change. Where clang-format is missing it says so and
+# exits with 77, which CTest is told to take for skipped (SKIP_RETURN_CODE).
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "${1:-"$(dirname "${BASH_SOURCE[0]}")/../.."}"
 
 if ! command -v clang-format >/dev/null; then
   printf 'skipped: clang-format is not installed\n'

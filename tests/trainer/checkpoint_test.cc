@@ -206,10 +206,11 @@ TEST(Checkpoint, FailedWriteLeavesTheOlderOnes) {
   }
 }
 
-/// A file system of a few MiB, where this process may mount one.
+/// A file system of its own, where this process may mount one.
 class SmallDisk {
  public:
-  SmallDisk() { mounted_ = mount("checkpoint-test", path().c_str(), "tmpfs", 0, "size=4m") == 0; }
+  explicit SmallDisk(const char* options)
+      : mounted_(mount("checkpoint-test", path().c_str(), "tmpfs", 0, options) == 0) {}
   ~SmallDisk() {
     if (mounted_) umount(path().c_str());
   }

@@ -6,7 +6,10 @@
 // A directory named step-… is complete: everything in it was on the disk before it got the name.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <fstream>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,10 +37,14 @@ class CheckpointWriter {
   void add(const std::string& name, const View& tensor);
 
   /// Makes it the checkpoint of manifest.step(); `manifest` needs no tensors. Replaces one of the
-  /// same step. Then deletes the oldest until `keep` are left. Returns the path.
+  /// same step. Then deletes all but the newest `keep` of the checkpoints up to this step; later
+  /// ones, passed over when the run went on from an older one, are left alone. Returns the path.
   std::string commit(checkpoint::Manifest manifest, int64_t keep);
 
  private:
+  void take_name(const std::string& path) const;
+  void remove_old(const std::string& newest, int64_t keep) const;
+
   std::string directory_;
   std::string temporary_;
   std::unique_ptr<DurableFile> tensors_;
@@ -45,7 +52,8 @@ class CheckpointWriter {
   bool committed_ = false;
 };
 
-/// Paths of the complete checkpoints in `directory`, newest first. None if it does not exist.
+/// Paths of the complete checkpoints in `directory`, newest first. None if it does not exist;
+/// throws CheckpointError if it cannot be read.
 std::vector<std::string> list_checkpoints(const std::string& directory);
 
 /// A checkpoint of which every byte has been verified.
@@ -57,16 +65,22 @@ class CheckpointReader {
   const std::string& path() const { return path_; }
   const checkpoint::Manifest& manifest() const { return manifest_; }
 
-  /// Reads a tensor into host memory. Throws CheckpointError when there is none of this name, or it
-  /// has another shape or dtype.
+  /// Reads a tensor into host memory, and verifies it there once more. Throws CheckpointError when
+  /// there is none of this name, or it has another shape or dtype.
   void read(const std::string& name, const View& tensor) const;
 
   /// Throws CheckpointError when the checkpoint holds other tensors than `names`.
   void require_exactly(const std::vector<std::string>& names) const;
 
  private:
+  void read_manifest();
+  void require_complete(const checkpoint::Tensor& tensor) const;
+  /// Reads a tensor block by block to where `destination` says, at most kChecksumBlock bytes from
+  /// its byte `offset` on, and verifies what is there then.
+  void read_blocks(const checkpoint::Tensor& tensor,
+                   const std::function<std::byte*(size_t offset)>& destination) const;
   const checkpoint::Tensor* find(const std::string& name) const;
-  void verify_tensor(const checkpoint::Tensor& tensor) const;
+  std::ifstream open(const std::string& name) const;
   [[noreturn]] void fail(const std::string& message) const;
 
   std::string path_;

@@ -1,4 +1,4 @@
-// What writer and reader of a checkpoint agree on.
+// What writer and reader of a checkpoint agree on; README.md has the whole format.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,8 @@ inline constexpr char kStepPrefix[] = "step-";
 /// Bytes of one checksum.
 inline constexpr size_t kChecksumBlock = size_t{1} << 20;
 
-/// Precedes the Manifest, whose `bytes` bytes are followed by their CRC32C. Little-endian.
+/// Precedes the Manifest, which has `bytes` bytes; the CRC32C of both follows. Little-endian. Magic
+/// and version keep their places in every version, and decide how the rest is read.
 struct ManifestHeader {
   char magic[8];  // kManifestMagic
   uint32_t version;

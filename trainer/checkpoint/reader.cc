@@ -1,7 +1,8 @@
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -24,13 +25,11 @@ std::string shape_of(const View& tensor) {
   return fmt::format("{} [{}]", name_of(tensor.dtype()), extents);
 }
 
-/// Bytes of the elements of a piece; 0 for a dtype that does not exist.
-size_t bytes_of(const checkpoint::Tensor& tensor, const checkpoint::Piece& piece) {
+/// Bytes of one element; 0 for a dtype that does not exist.
+size_t element_bytes(const checkpoint::Tensor& tensor) {
   for (DType dtype : {DType::kFloat32, DType::kFloat64, DType::kFixed32, DType::kInt32,
                       DType::kInt64, DType::kUint8}) {
-    if (tensor.dtype() == name_of(dtype)) {
-      return static_cast<size_t>(piece.elements()) * size_of(dtype);
-    }
+    if (tensor.dtype() == name_of(dtype)) return size_of(dtype);
   }
   return 0;
 }
@@ -38,30 +37,35 @@ size_t bytes_of(const checkpoint::Tensor& tensor, const checkpoint::Piece& piece
 }  // namespace
 
 CheckpointReader::CheckpointReader(const std::string& path) : path_(path) {
-  std::ifstream file(path_ + "/" + kManifestName, std::ios::binary);
-  if (!file) fail("has no manifest");
-  ManifestHeader header{};
-  file.read(reinterpret_cast<char*>(&header), sizeof(header));
-  if (!file || std::memcmp(header.magic, kManifestMagic, sizeof(header.magic)) != 0) {
-    fail("the manifest is damaged");
+  read_manifest();
+  std::vector<std::byte> block(kChecksumBlock);
+  for (const checkpoint::Tensor& tensor : manifest_.tensors()) {
+    require_complete(tensor);
+    read_blocks(tensor, [&block](size_t) { return block.data(); });
   }
+}
+
+void CheckpointReader::read_manifest() {
+  std::ifstream file = open(kManifestName);
+  const std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  ManifestHeader header{};
+  uint32_t crc = 0;
+  const auto require = [this](bool sound) {
+    if (!sound) fail("the manifest is damaged");
+  };
+  require(bytes.size() >= sizeof(header) + sizeof(crc));
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  require(std::memcmp(header.magic, kManifestMagic, sizeof(header.magic)) == 0);
   if (header.version > kCheckpointVersion) {
     fail(fmt::format("has format version {}, newer than this program's {}", header.version,
                      kCheckpointVersion));
   }
-  std::error_code error;
-  const uintmax_t size = std::filesystem::file_size(path_ + "/" + kManifestName, error);
-  uint32_t crc = 0;
-  if (error || header.bytes != size - sizeof(header) - sizeof(crc)) {
-    fail("the manifest is damaged");
-  }
-  std::string bytes(header.bytes, '\0');
-  file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  file.read(reinterpret_cast<char*>(&crc), sizeof(crc));
-  if (!file || crc != crc32c(bytes.data(), bytes.size()) || !manifest_.ParseFromString(bytes)) {
-    fail("the manifest is damaged");
-  }
-  for (const checkpoint::Tensor& tensor : manifest_.tensors()) verify_tensor(tensor);
+  const size_t covered = bytes.size() - sizeof(crc);
+  std::memcpy(&crc, bytes.data() + covered, sizeof(crc));
+  require(header.bytes == covered - sizeof(header));
+  require(crc == crc32c(bytes.data(), covered));
+  require(manifest_.ParseFromArray(bytes.data() + sizeof(header),
+                                   static_cast<int>(covered - sizeof(header))));
 }
 
 void CheckpointReader::read(const std::string& name, const View& tensor) const {
@@ -71,14 +75,8 @@ void CheckpointReader::read(const std::string& name, const View& tensor) const {
     fail(fmt::format("tensor {} is {}, and this model's is {}", name, shape_of(*record),
                      shape_of(tensor)));
   }
-  for (const checkpoint::Piece& piece : record->pieces()) {
-    std::ifstream file(path_ + "/" + piece.file(), std::ios::binary);
-    file.seekg(piece.offset());
-    const View part = tensor.reshape({tensor.elements()})
-                          .rows(piece.first_element(), piece.first_element() + piece.elements());
-    file.read(static_cast<char*>(part.raw()), static_cast<std::streamsize>(part.bytes()));
-    if (!file) fail(fmt::format("{} cannot be read", piece.file()));
-  }
+  auto* const begin = static_cast<std::byte*>(tensor.raw());
+  read_blocks(*record, [begin](size_t offset) { return begin + offset; });
 }
 
 void CheckpointReader::require_exactly(const std::vector<std::string>& names) const {
@@ -99,28 +97,46 @@ const checkpoint::Tensor* CheckpointReader::find(const std::string& name) const 
   return nullptr;
 }
 
-void CheckpointReader::verify_tensor(const checkpoint::Tensor& tensor) const {
-  std::vector<char> block(kChecksumBlock);
+void CheckpointReader::require_complete(const checkpoint::Tensor& tensor) const {
   int64_t elements = 1;
   for (int64_t extent : tensor.shape()) elements *= extent;
-  int64_t next_element = 0;
+  int64_t next = 0;
+  bool complete = element_bytes(tensor) > 0;
   for (const checkpoint::Piece& piece : tensor.pieces()) {
-    if (piece.first_element() != next_element) break;
-    next_element += piece.elements();
-    std::ifstream file(path_ + "/" + piece.file(), std::ios::binary);
+    const size_t bytes = static_cast<size_t>(piece.elements()) * element_bytes(tensor);
+    const size_t blocks = (bytes + kChecksumBlock - 1) / kChecksumBlock;
+    complete = complete && piece.first_element() == next &&
+               static_cast<size_t>(piece.crc32c_size()) == blocks;
+    next += piece.elements();
+  }
+  if (!complete || next != elements) fail(fmt::format("tensor {} is not complete", tensor.name()));
+}
+
+void CheckpointReader::read_blocks(
+    const checkpoint::Tensor& tensor,
+    const std::function<std::byte*(size_t offset)>& destination) const {
+  for (const checkpoint::Piece& piece : tensor.pieces()) {
+    std::ifstream file = open(piece.file());
     file.seekg(piece.offset());
-    size_t left = bytes_of(tensor, piece);
-    for (uint32_t expected : piece.crc32c()) {
-      const size_t size = std::min(left, kChecksumBlock);
-      file.read(block.data(), static_cast<std::streamsize>(size));
-      if (!file || crc32c(block.data(), size) != expected) {
+    size_t offset = static_cast<size_t>(piece.first_element()) * element_bytes(tensor);
+    size_t left = static_cast<size_t>(piece.elements()) * element_bytes(tensor);
+    for (uint32_t crc : piece.crc32c()) {
+      const size_t bytes = std::min(left, kChecksumBlock);
+      std::byte* const block = destination(offset);
+      file.read(reinterpret_cast<char*>(block), static_cast<std::streamsize>(bytes));
+      if (!file || crc32c(block, bytes) != crc) {
         fail(fmt::format("{} is damaged in tensor {}", piece.file(), tensor.name()));
       }
-      left -= size;
+      offset += bytes;
+      left -= bytes;
     }
-    if (left != 0) fail(fmt::format("tensor {} is not covered by checksums", tensor.name()));
   }
-  if (next_element != elements) fail(fmt::format("tensor {} is not complete", tensor.name()));
+}
+
+std::ifstream CheckpointReader::open(const std::string& name) const {
+  std::ifstream file(path_ + "/" + name, std::ios::binary);
+  if (!file) fail(fmt::format("{} cannot be opened: {}", name, std::strerror(errno)));
+  return file;
 }
 
 void CheckpointReader::fail(const std::string& message) const {
