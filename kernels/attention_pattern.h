@@ -39,7 +39,7 @@ struct AttentionPattern {
   int64_t head_dim = 1;             // D
   int64_t rounds = 1;               // R; 1 unless hashed
   int64_t chunk_length = 64;        // C; unused by kFull
-  bool same_bucket_only = false;    // kChunked: other buckets are masked (kStrict always does)
+  bool same_bucket_only = false;    // kChunked: other buckets, and other rounds, are masked
   bool correct_duplicates = false;  // hashed: a pair seen N times over all rounds counts 1/N each
 };
 

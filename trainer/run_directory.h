@@ -1,4 +1,4 @@
-// Where things are in a run directory.
+// Where things are in a run directory, and who may write there.
 #pragma once
 
 #include <string>
@@ -12,6 +12,21 @@ struct RunDirectory {
   std::string log() const { return path + "/train.log"; }          // what was printed
   std::string metrics() const { return path + "/metrics.jsonl"; }  // one object a step
   std::string checkpoints() const { return path + "/checkpoints"; }
+};
+
+/// Holds a run directory for one process. The system lets go of it when the process ends, however
+/// it ends.
+class RunLock {
+ public:
+  /// Creates the directory and its parts where they are missing. Throws DataError when it cannot,
+  /// or when another process holds the directory.
+  explicit RunLock(const RunDirectory& directory);
+  ~RunLock();
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+
+ private:
+  int fd_;
 };
 
 }  // namespace reformer

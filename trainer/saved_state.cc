@@ -74,6 +74,8 @@ std::optional<CheckpointReader> open_newest(const std::string& directory,
   for (const std::string& path : paths) {
     try {
       return CheckpointReader(path);
+    } catch (const NewerCheckpointError&) {
+      throw;
     } catch (const CheckpointError& error) {
       say(fmt::format("passed over: {}", error.what()));
     }

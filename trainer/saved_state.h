@@ -19,7 +19,8 @@ std::string save_state(const std::string& directory, const RunConfig& config, in
                        const TrainingState& state, const SkipGuard& guard);
 
 /// The newest checkpoint in `directory` that is sound; each one that is not is passed to `say` in a
-/// line. None if the directory has no checkpoint at all. Throws CheckpointError if all are damaged.
+/// line. None if the directory has no checkpoint at all. Throws CheckpointError if all are damaged,
+/// or if one comes first that a newer program wrote.
 std::optional<CheckpointReader> open_newest(const std::string& directory,
                                             const std::function<void(const std::string&)>& say);
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <fstream>
 #include <optional>
 
@@ -41,16 +40,10 @@ void write_text(const std::string& path, const std::string& text) {
   if (!file.flush()) throw DataError(fmt::format("{}: cannot be written", path));
 }
 
-/// Checks what can fail for want of memory or rights before anything is begun.
-MemoryPlan prepare(const RunConfig& config, const RunDirectory& directory) {
+/// What the run takes, once it is known that the machine can give it.
+MemoryPlan plan_within_memory(const RunConfig& config) {
   const MemoryPlan plan = plan_training(config);
   require_available(plan);
-  std::error_code error;
-  std::filesystem::create_directories(directory.checkpoints(), error);
-  if (error) {
-    throw DataError(
-        fmt::format("{}: cannot create the run directory: {}", directory.path, error.message()));
-  }
   return plan;
 }
 
@@ -64,7 +57,8 @@ class Training {
         communicator_(communicator),
         directory_{options.run_directory},
         dataset_(make_dataset(config.run)),
-        plan_(prepare(config, directory_)),
+        plan_(plan_within_memory(config)),
+        lock_(directory_),
         arena_(backend.make_arena(plan_.arena_bytes)),
         state_(config.run, config.model, backend, *arena_),
         guard_(config.run.training()),
@@ -213,6 +207,7 @@ class Training {
   const RunDirectory directory_;
   const std::unique_ptr<Dataset> dataset_;
   const MemoryPlan plan_;
+  const RunLock lock_;
   const std::unique_ptr<Arena> arena_;
   TrainingState state_;
   SkipGuard guard_;

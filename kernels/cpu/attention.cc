@@ -282,7 +282,11 @@ void attention(ThreadPool& pool, const AttentionArgs& args) {
     for_segments(pool, args, round, [&](const Segment& segment, int thread) {
       Task task(op, segment, thread);
       task.add_round(round == 0);
-      round + 1 == rounds ? task.finish() : task.store_sums();
+      if (round + 1 < rounds) {
+        task.store_sums();
+      } else {
+        task.finish();
+      }
     });
   }
 }

@@ -154,7 +154,8 @@ void HeadSlots::load_row(Side side, int64_t slot, SlotRange bucket, SlotRows& ro
   const int32_t position = is_hashed(pattern.kind)
                                ? args_.order.data<int32_t>()[list_ * ring_.length() + wrapped]
                                : narrow(wrapped);
-  const bool masked = is_masked(args_.mask, sample_, ring_.length(), position);
+  const bool masked =
+      args_.mask.defined() && args_.mask.data<uint8_t>()[sample_ * ring_.length() + position] == 0;
   SlotRange reach;
   if (!masked) {
     reach = side == Side::kQuery ? keys_seen_from(pattern, ring_, slot, bucket)

@@ -22,11 +22,6 @@ inline constexpr int64_t kPanelSlots = 512;
 /// CHECKs shapes, dtypes and the pattern of an op.
 void check_attention(const AttentionArgs& args);
 
-/// True if a token is no part of anything, as query and as key.
-inline bool is_masked(const View& mask, int64_t sample, int64_t length, int64_t position) {
-  return mask.defined() && mask.data<uint8_t>()[sample * length + position] == 0;
-}
-
 /// Consecutive slots of one sample, head and round.
 struct Segment {
   int64_t sample = 0;
@@ -164,15 +159,16 @@ class HeadSlots {
 /// kLocal: score = q·k / √D, and the queries carry the factor.
 float query_scale(const AttentionPattern& pattern);
 
-/// Gathers keys, of unit length unless kLocal, and then 1 / ‖k‖ as `inverse_norms`. A key shorter
-/// than kShortestKey has no direction: its unit key is 0, and so is its inverse norm, which makes
-/// the gradient through the normalisation 0 too.
+/// A shorter key has no direction (backend.h).
 inline constexpr float kShortestKey = 1e-12f;
+
+/// Gathers keys: as they are if kLocal, else k / ‖k‖, with 1 / ‖k‖ in `inverse_norms`. Both are 0
+/// for a key without direction, so that no gradient passes.
 void gather_keys(const AttentionPattern& pattern, const TokenRows& from, float* tile,
                  float* inverse_norms);
 
-/// Gathers the rows of `from` tile by tile and transposes each to [width, kTileLanes].
-/// gather(first, count, tile) gathers `count` rows from the first on.
+/// Gathers `count` rows tile by tile and transposes each tile to [width, kTileLanes]; rows that the
+/// last tile lacks are 0. gather(first, rows, tile) gathers rows [first, first + rows).
 template <typename Gather>
 void gather_columns(int64_t count, int64_t width, float* tile, float* columns,
                     const Gather& gather) {

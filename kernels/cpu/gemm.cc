@@ -16,9 +16,9 @@ namespace {
 // half of these sizes loses 3 to 8% (Zen 3, 1024 rows).
 constexpr int64_t kTileColumns = 256;
 constexpr int64_t kGradientRows = 128;
-constexpr int64_t kGradientColumns = 256;  // halved down to kNarrowestGradient …
-constexpr int64_t kNarrowestGradient = 64;
-constexpr int64_t kFewestGradientBlocks = 4;  // … while there are fewer blocks
+constexpr int64_t kGradientColumns = 256;
+constexpr int64_t kNarrowestGradient = 64;  // columns of a block where blocks are few
+constexpr int64_t kFewestGradientBlocks = 4;
 constexpr int64_t kBiasColumns = 128;
 
 int64_t pieces(int64_t extent, int64_t piece) {
@@ -155,8 +155,9 @@ void linear(ThreadPool& pool, const LinearArgs& args) {
   for_each_tile(pool, args.layout, out, [&](const Tile& tile) {
     float* corner = y + tile.row * out + tile.column;
     if (bias) {
-      for (int64_t i = 0; i < tile.rows; ++i)
+      for (int64_t i = 0; i < tile.rows; ++i) {
         std::copy_n(bias + tile.column, tile.columns, corner + i * out);
+      }
     }
     multiply(tile.rows, tile.columns, in, {x + tile.row * in, in}, {weight + tile.column, out},
              bias ? 1.0f : 0.0f, {corner, out});

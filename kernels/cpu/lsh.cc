@@ -4,8 +4,15 @@
 // Below this line everything is read again for each instruction set.
 #include <algorithm>
 #include <cstdint>
+#include <span>
+#include <utility>
+
+#include <cblas.h>
 
 #include "hwy/highway.h"
+#include "kernels/cpu/ops.h"
+#include "kernels/cpu/rows.h"
+#include "kernels/lsh_layout.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace reformer::cpu::HWY_NAMESPACE {
@@ -58,15 +65,6 @@ int64_t argmax_signed(const float* x, int64_t count) {
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <span>
-#include <utility>
-
-#include <cblas.h>
-
-#include "kernels/cpu/ops.h"
-#include "kernels/cpu/rows.h"
-#include "kernels/lsh_layout.h"
-
 namespace reformer::cpu {
 namespace {
 

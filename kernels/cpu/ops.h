@@ -34,7 +34,7 @@ void cross_entropy(ThreadPool& pool, const CrossEntropyArgs& args);
 void lsh_hash(ThreadPool& pool, const LshHashArgs& args);
 void bucket_sort(ThreadPool& pool, const BucketSortArgs& args);
 
-// attention.cc
+// attention.cc, attention_backward.cc
 void attention(ThreadPool& pool, const AttentionArgs& args);
 void attention_backward(ThreadPool& pool, const AttentionBackwardArgs& args);
 

@@ -98,6 +98,8 @@ for _ in $(seq 300); do
   [ -s signalled/metrics.jsonl ] && break
   sleep 0.1
 done
+expect_error "a second process in the same run directory" 3 "another process" \
+  "$program" train tiny.txtpb --run-dir signalled
 kill -TERM $pid
 wait $pid
 check "SIGTERM exits with 8" [ $? = 8 ]

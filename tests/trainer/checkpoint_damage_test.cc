@@ -117,8 +117,12 @@ TEST_F(CheckpointDamage, NewerVersionsAreRefusedByName) {
   save_tensors(small_tensors());
   std::string bytes = read_file(manifest_);
   bytes[offsetof(ManifestHeader, version)] = 2;
-  // What follows may be anything.
-  write_file(manifest_, bytes.substr(0, sizeof(ManifestHeader)) + "of another kind");
+  // What follows may be anything, but for the checksum at the end.
+  bytes = bytes.substr(0, sizeof(ManifestHeader)) + "of another kind";
+  const uint32_t crc = crc32c(bytes.data(), bytes.size());
+  bytes.append(reinterpret_cast<const char*>(&crc), sizeof(crc));
+  write_file(manifest_, bytes);
+  EXPECT_THROW(CheckpointReader{path_}, NewerCheckpointError);
   EXPECT_EQ(refusal(),
             "checkpoint " + path_ + ": has format version 2, newer than this program's 1");
 }

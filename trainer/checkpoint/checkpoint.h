@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/core/errors.h"
 #include "kernels/core/view.h"
 #include "trainer/checkpoint/durable_file.h"
 #include "trainer/checkpoint/manifest.pb.h"
@@ -21,6 +22,13 @@
 namespace reformer {
 
 inline constexpr uint32_t kCheckpointVersion = 1;
+
+/// A sound checkpoint of a later program: never to be passed over in favour of an older one, which
+/// training would then overwrite it from.
+class NewerCheckpointError : public CheckpointError {
+ public:
+  using CheckpointError::CheckpointError;
+};
 
 /// Writes one checkpoint. Throws CheckpointError; whatever happens before commit() returns leaves
 /// the older checkpoints as they were, and the destructor removes what was written.
@@ -59,7 +67,8 @@ std::vector<std::string> list_checkpoints(const std::string& directory);
 /// A checkpoint of which every byte has been verified.
 class CheckpointReader {
  public:
-  /// Throws CheckpointError when anything is missing, damaged, or of a newer version.
+  /// Throws CheckpointError when anything is missing or damaged, NewerCheckpointError when it has a
+  /// version above kCheckpointVersion.
   explicit CheckpointReader(const std::string& path);
 
   const std::string& path() const { return path_; }

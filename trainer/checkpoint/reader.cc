@@ -56,14 +56,17 @@ void CheckpointReader::read_manifest() {
   require(bytes.size() >= sizeof(header) + sizeof(crc));
   std::memcpy(&header, bytes.data(), sizeof(header));
   require(std::memcmp(header.magic, kManifestMagic, sizeof(header.magic)) == 0);
-  if (header.version > kCheckpointVersion) {
-    fail(fmt::format("has format version {}, newer than this program's {}", header.version,
-                     kCheckpointVersion));
-  }
+  // All versions end in this checksum, so that a flipped bit does not pass for a newer version.
   const size_t covered = bytes.size() - sizeof(crc);
   std::memcpy(&crc, bytes.data() + covered, sizeof(crc));
-  require(header.bytes == covered - sizeof(header));
   require(crc == crc32c(bytes.data(), covered));
+  if (header.version > kCheckpointVersion) {
+    throw NewerCheckpointError(
+        fmt::format("checkpoint {}: has format version {}, newer than this "
+                    "program's {}",
+                    path_, header.version, kCheckpointVersion));
+  }
+  require(header.bytes == covered - sizeof(header));
   require(manifest_.ParseFromArray(bytes.data() + sizeof(header),
                                    static_cast<int>(covered - sizeof(header))));
 }

@@ -1,0 +1,38 @@
+#include "trainer/run_directory.h"
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "kernels/core/errors.h"
+
+namespace reformer {
+
+RunLock::RunLock(const RunDirectory& directory) {
+  std::error_code error;
+  std::filesystem::create_directories(directory.checkpoints(), error);
+  if (error) {
+    throw DataError(
+        fmt::format("{}: cannot create the run directory: {}", directory.path, error.message()));
+  }
+  const std::string path = directory.path + "/.lock";
+  fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (fd_ < 0) throw DataError(fmt::format("{}: cannot open: {}", path, std::strerror(errno)));
+  if (flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
+  const int reason = errno;
+  close(fd_);
+  throw DataError(reason == EWOULDBLOCK
+                      ? fmt::format("{}: another process is training there", directory.path)
+                      : fmt::format("{}: cannot lock: {}", path, std::strerror(reason)));
+}
+
+RunLock::~RunLock() {
+  close(fd_);
+}
+
+}  // namespace reformer
