@@ -1,5 +1,6 @@
 #include "trainer/memory_plan.h"
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 
@@ -21,7 +22,10 @@ class BlankDataset final : public Dataset {
   explicit BlankDataset(const config::Run& run)
       : length_(run.data().length()),
         sequences_(run.evaluation().micro_batch() > 0 ? run.evaluation().micro_batch()
-                                                      : micro_batch_of(run.training())) {}
+                                                      : micro_batch_of(run.training())) {
+    const int64_t selected = run.evaluation().sequences();
+    if (selected > 0) sequences_ = std::min(sequences_, selected);
+  }
 
   TokenBatch training_batch(int64_t, int64_t, int64_t samples) const override {
     return blank(samples);

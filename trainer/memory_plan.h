@@ -10,8 +10,10 @@
 namespace reformer {
 
 struct MemoryPlan {
-  size_t arena_bytes = 0;  // exactly what training and evaluation need on the backend
-  MemoryUsage by_use{};    // at the moment of the peak
+  // Exactly what training and evaluation need on the backend; less only where the held-out part of
+  // a file has fewer sequences than evaluation holds at a time.
+  size_t arena_bytes = 0;
+  MemoryUsage by_use{};  // at the moment of the peak
 };
 
 MemoryPlan plan_training(const RunConfig& config);

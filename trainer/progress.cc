@@ -24,6 +24,12 @@ size_t terminal_columns(std::FILE* file) {
   return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+std::FILE* open_log(const std::string& path) {
+  std::FILE* const file = std::fopen(path.c_str(), "a");
+  if (file != nullptr) return file;
+  throw DataError(fmt::format("{}: cannot open for writing: {}", path, std::strerror(errno)));
+}
+
 }  // namespace
 
 std::string format(const ProgressLine& line) {
@@ -45,13 +51,7 @@ std::string format_duration(double seconds) {
 }
 
 Progress::Progress(const std::string& log_path, std::FILE* output)
-    : log_(std::fopen(log_path.c_str(), "a")),
-      output_(output),
-      terminal_(terminal_columns(output) > 0) {
-  if (!log_) {
-    throw DataError(fmt::format("{}: cannot open for writing: {}", log_path, std::strerror(errno)));
-  }
-}
+    : log_(open_log(log_path)), output_(output), terminal_(terminal_columns(output) > 0) {}
 
 Progress::~Progress() {
   erase_live_line();

@@ -31,10 +31,10 @@ double learning_rate(const config::Training& training, int64_t step) {
     case config::Schedule::CONSTANT:
       return rate;
     case config::Schedule::LINEAR:
-      return rate + (schedule.final_rate() - rate) * progress(training, step);
+      return std::lerp(rate, schedule.final_rate(), progress(training, step));
     case config::Schedule::COSINE: {
       const double cosine = std::cos(std::numbers::pi * progress(training, step));
-      return schedule.final_rate() + (rate - schedule.final_rate()) * (1 + cosine) / 2;
+      return std::lerp(schedule.final_rate(), rate, (1 + cosine) / 2);
     }
     case config::Schedule::RSQRT:
       return rate * std::sqrt(std::max(warmup, 1.0) / now);

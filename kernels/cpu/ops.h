@@ -1,6 +1,6 @@
 // The ops of the CPU backend as free functions, one source file per group. Contracts: backend.h.
-// Every function splits its work into pieces that depend on the layout alone, never on the number of
-// threads, and gives each output element one writer.
+// Every function splits its work into pieces that depend on the layout alone, never on the number
+// of threads, and gives each output element one writer.
 #pragma once
 
 #include "kernels/backend.h"

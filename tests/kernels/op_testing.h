@@ -2,8 +2,6 @@
 // finite differences of that reference.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -11,6 +9,8 @@
 #include <functional>
 #include <random>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "kernels/backend.h"
 #include "kernels/core/fixed_point.h"
@@ -78,7 +78,9 @@ inline Doubles to_doubles(const View& view) {
   }
   return values;
 }
-inline Doubles to_doubles(const Tensor& tensor) { return to_doubles(tensor.view()); }
+inline Doubles to_doubles(const Tensor& tensor) {
+  return to_doubles(tensor.view());
+}
 
 /// Largest |actual − expected|, relative to the largest |expected| (at least `floor`).
 inline double relative_error(const Doubles& actual, const Doubles& expected, double floor = 1e-6) {

@@ -1,70 +1,24 @@
-// Sequences: what they hold, that they depend on nothing but their index, and files that cannot
-// give any.
+// Sequences of bytes: what they hold, that they depend on nothing but their index, and files that
+// cannot give any.
 #include "trainer/data/dataset.h"
 
 #include <numeric>
-#include <set>
 
 #include <gtest/gtest.h>
 
-#include "kernels/backend.h"
 #include "tests/trainer/checkpoint_testing.h"
+#include "tests/trainer/dataset_testing.h"
 
 namespace reformer {
 namespace {
 
+using testing::expect_distinct_streams;
+using testing::expect_rows;
+using testing::expect_same_in_any_grouping;
+using testing::Row;
+using testing::row_of;
 using testing::TemporaryDirectory;
 using testing::write_file;
-using Row = std::vector<int32_t>;
-
-Row row_of(const Tensor& tensor, int64_t row) {
-  const int64_t length = tensor.shape()[1];
-  const int32_t* const begin = tensor.data<int32_t>() + row * length;
-  return {begin, begin + length};
-}
-
-int64_t count_valid(const TokenBatch& batch) {
-  const int32_t* const labels = batch.labels.data<int32_t>();
-  return batch.labels.elements() -
-         std::count(labels, labels + batch.labels.elements(), kIgnoredLabel);
-}
-
-/// Rows [first, first + rows.size()) of `expected` are the rows of `part`.
-void expect_rows(const TokenBatch& part, const TokenBatch& expected, int64_t first) {
-  for (int64_t row = 0; row < part.tokens.shape()[0]; ++row) {
-    EXPECT_EQ(row_of(part.tokens, row), row_of(expected.tokens, first + row));
-    EXPECT_EQ(row_of(part.labels, row), row_of(expected.labels, first + row));
-  }
-}
-
-/// Samples 0 … 11 of a step, read in groups of several sizes.
-void expect_same_in_any_grouping(const Dataset& dataset) {
-  const TokenBatch all = dataset.training_batch(5, 0, 12);
-  for (int64_t group : {1, 3, 4}) {
-    int64_t valid = 0;
-    for (int64_t first = 12 - group; first >= 0; first -= group) {
-      const TokenBatch part = dataset.training_batch(5, first, group);
-      expect_rows(part, all, first);
-      EXPECT_EQ(part.valid_labels, count_valid(part));
-      valid += part.valid_labels;
-    }
-    EXPECT_EQ(valid, all.valid_labels);
-  }
-}
-
-/// Rows that differ among samples, steps and seeds.
-template <typename MakeDataset>
-void expect_distinct_streams(const MakeDataset& make) {
-  std::set<Row> rows;
-  for (uint64_t seed : {1, 2}) {
-    const std::unique_ptr<Dataset> dataset = make(seed);
-    for (int64_t step : {1, 2, 3}) {
-      const TokenBatch batch = dataset->training_batch(step, 0, 5);
-      for (int64_t row = 0; row < 5; ++row) rows.insert(row_of(batch.tokens, row));
-    }
-  }
-  EXPECT_EQ(rows.size(), size_t{2 * 3 * 5});
-}
 
 /// Every byte value, in an order in which no four neighbours come twice.
 std::string bytes_of_size(size_t size) {
@@ -232,67 +186,6 @@ TEST_F(ByteDatasetTest, APartTooShortForOneSequenceIsRefused) {
                                   "of the file");
   set_parts(config, 100, 0, 50, 90);
   testing::expect_contains(error_of(config), "data.train = [100, 100)");
-}
-
-config::Run duplication(int64_t length, int64_t symbols, uint64_t seed = 1) {
-  config::Run run;
-  run.mutable_data()->set_source(config::Data::DUPLICATION);
-  run.mutable_data()->set_length(length);
-  run.mutable_data()->set_symbols(symbols);
-  run.mutable_training()->set_seed(seed);
-  return run;
-}
-
-TEST(DuplicationDatasetTest, TheSecondHalfIsTheFirstAndAloneCounts) {
-  for (int64_t length : {4, 10, 64}) {
-    const TokenBatch batch = make_dataset(duplication(length, 9))->training_batch(2, 0, 30);
-    const int64_t half = length / 2;
-    for (int64_t row = 0; row < 30; ++row) {
-      const Row tokens = row_of(batch.tokens, row);
-      const Row labels = row_of(batch.labels, row);
-      EXPECT_EQ(tokens[0], 0);
-      EXPECT_TRUE(std::equal(tokens.begin(), tokens.begin() + half, tokens.begin() + half));
-      EXPECT_EQ(Row(labels.begin(), labels.begin() + half),
-                Row(static_cast<size_t>(half), kIgnoredLabel));
-      EXPECT_TRUE(std::equal(tokens.begin() + half + 1, tokens.end(), labels.begin() + half));
-      EXPECT_EQ(labels.back(), kIgnoredLabel);
-    }
-    EXPECT_EQ(batch.valid_labels, 30 * (half - 1));
-    EXPECT_EQ(batch.valid_labels, count_valid(batch));
-  }
-}
-
-TEST(DuplicationDatasetTest, WordsUseEverySymbolAndNeverTheSeparator) {
-  const TokenBatch batch = make_dataset(duplication(64, 9))->training_batch(1, 0, 30);
-  std::set<int32_t> symbols;
-  for (int64_t row = 0; row < 30; ++row) {
-    const Row tokens = row_of(batch.tokens, row);
-    symbols.insert(tokens.begin() + 1, tokens.begin() + 32);
-  }
-  EXPECT_EQ(symbols, (std::set<int32_t>{1, 2, 3, 4, 5, 6, 7, 8, 9}));
-}
-
-TEST(DuplicationDatasetTest, ASequenceDependsOnItsIndexAlone) {
-  expect_same_in_any_grouping(*make_dataset(duplication(40, 100)));
-  expect_distinct_streams([](uint64_t seed) { return make_dataset(duplication(40, 100, seed)); });
-}
-
-TEST(DuplicationDatasetTest, HeldOutSequencesAreNoneThatTrainingSees) {
-  config::Run run = duplication(40, 100);
-  run.mutable_evaluation()->set_sequences(6);
-  const std::unique_ptr<Dataset> dataset = make_dataset(run);
-  ASSERT_EQ(dataset->validation_sequences(), 6);
-  std::set<Row> rows;
-  const TokenBatch held_out = dataset->validation_batch(0, 6);
-  for (int64_t row = 0; row < 6; ++row) rows.insert(row_of(held_out.tokens, row));
-  expect_rows(dataset->validation_batch(4, 2), held_out, 4);
-  for (int64_t step = 0; step < 4; ++step) {
-    const TokenBatch batch = dataset->training_batch(step, 0, 6);
-    for (int64_t row = 0; row < 6; ++row) rows.insert(row_of(batch.tokens, row));
-  }
-  EXPECT_EQ(rows.size(), size_t{5 * 6});
-  run.mutable_evaluation()->set_sequences(0);
-  EXPECT_EQ(make_dataset(run)->validation_sequences(), 64);
 }
 
 }  // namespace

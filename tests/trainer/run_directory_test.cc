@@ -1,8 +1,8 @@
 #include "trainer/run_directory.h"
 
-#include <gtest/gtest.h>
-
 #include <filesystem>
+
+#include <gtest/gtest.h>
 
 #include "kernels/core/errors.h"
 #include "tests/trainer/checkpoint_testing.h"

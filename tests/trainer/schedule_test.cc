@@ -40,19 +40,18 @@ TEST_P(EverySchedule, NeverRisesAfterTheWarmUp) {
 }
 
 TEST_P(EverySchedule, AWarmUpOfOneStepOrNoneChangesNothing) {
+  const config::Training one = training(GetParam(), 1);
+  const config::Training none = training(GetParam(), 0);
+  EXPECT_EQ(learning_rate(one, 1), kRate);
   for (int64_t step : {int64_t{1}, int64_t{2}, kSteps}) {
-    if (step == 1) {
-      EXPECT_EQ(learning_rate(training(GetParam(), 1), step), kRate);
-    }
-    EXPECT_NEAR(learning_rate(training(GetParam(), 0), step),
-                learning_rate(training(GetParam(), 1), step), kRate / 50);
+    EXPECT_NEAR(learning_rate(none, step), learning_rate(one, step), kRate / 50);
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, EverySchedule,
                          ::testing::Values(config::Schedule::CONSTANT, config::Schedule::LINEAR,
                                            config::Schedule::COSINE, config::Schedule::RSQRT),
-                         [](const auto& info) { return config::Schedule::Kind_Name(info.param); });
+                         [](const auto& kind) { return config::Schedule::Kind_Name(kind.param); });
 
 TEST(ScheduleTest, ConstantStays) {
   const config::Training run = training(config::Schedule::CONSTANT);

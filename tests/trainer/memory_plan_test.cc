@@ -1,0 +1,180 @@
+// The plan is what a real step and evaluation take, to the byte, and says how it grows.
+#include "trainer/memory_plan.h"
+
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "comm/self.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "tests/trainer/checkpoint_testing.h"
+#include "tests/trainer/config_testing.h"
+#include "trainer/evaluation.h"
+#include "trainer/process_memory.h"
+#include "trainer/step.h"
+
+namespace reformer {
+namespace {
+
+using testing::expect_contains;
+
+constexpr const char* kConfig = R"(
+data { source: DUPLICATION length: 128 symbols: 20 }
+model {
+  vocabulary: 32 width: 16 ff_width: 40 heads: 2 layers: 2
+  attention_pattern: LSH attention_pattern: LOCAL
+  lsh { chunk_length: 16 } local { chunk_length: 16 }
+}
+training { batch: 6 micro_batch: 2 steps: 10 schedule { warmup: 2 } }
+evaluation { sequences: 3 }
+execution { leaf_tokens: 128 }
+)";
+
+RunConfig config_with(const std::vector<std::string>& overrides) {
+  return testing::parse(kConfig, overrides);
+}
+
+size_t bytes_of(const MemoryPlan& plan, MemoryUse use) {
+  return plan.by_use[static_cast<size_t>(use)];
+}
+
+/// What the arena really held at most.
+MemoryPlan measure(const RunConfig& config, bool training) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend(1);
+  const std::unique_ptr<Arena> arena = backend->make_arena(size_t{1} << 28);
+  const std::unique_ptr<Dataset> dataset = make_dataset(config.run);
+  TrainingState state(config.run, config.model, *backend, *arena);
+  state.initialize_parameters(1);
+  if (training) {
+    SelfCommunicator communicator;
+    SkipGuard guard(config.run.training());
+    for (int64_t step : {1, 2}) {
+      train_step(config.run, *dataset, communicator, state, guard, step);
+    }
+  }
+  evaluate(config.run, *dataset, state);
+  return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
+}
+
+void expect_equal(const MemoryPlan& plan, const MemoryPlan& real) {
+  EXPECT_EQ(plan.arena_bytes, real.arena_bytes);
+  for (int use = 0; use < kMemoryUses; ++use) {
+    const auto kind = static_cast<MemoryUse>(use);
+    EXPECT_EQ(bytes_of(plan, kind), bytes_of(real, kind)) << name_of(kind);
+  }
+}
+
+class PlanTest : public ::testing::TestWithParam<std::vector<std::string>> {};
+
+TEST_P(PlanTest, IsWhatTrainingAndEvaluationTake) {
+  const RunConfig config = config_with(GetParam());
+  expect_equal(plan_training(config), measure(config, /*training=*/true));
+  expect_equal(plan_evaluation(config), measure(config, /*training=*/false));
+  EXPECT_LE(plan_evaluation(config).arena_bytes, plan_training(config).arena_bytes);
+}
+
+INSTANTIATE_TEST_SUITE_P(Settings, PlanTest,
+                         ::testing::Values(std::vector<std::string>{},
+                                           std::vector<std::string>{"execution.activations=STORE"},
+                                           std::vector<std::string>{"optimizer.kind=ADAFACTOR"},
+                                           std::vector<std::string>{"execution.sums=SUM_FLOAT32"},
+                                           std::vector<std::string>{"model.streams=FLOAT32",
+                                                                    "execution.activations=STORE"},
+                                           std::vector<std::string>{"model.lsh.mode=CHUNKED",
+                                                                    "model.dropout=0.1"},
+                                           std::vector<std::string>{"data.length=300"},
+                                           std::vector<std::string>{"training.micro_batch=0"}));
+
+/// Planning takes no memory, so it can try what does not fit.
+TEST(PlanGrowthTest, OnlyWhatALayerOwnsGrowsWithTheLayers) {
+  const MemoryPlan four = plan_training(config_with({"model.layers=4"}));
+  const MemoryPlan sixteen = plan_training(config_with({"model.layers=16"}));
+  const MemoryPlan sixty_four = plan_training(config_with({"model.layers=64"}));
+  for (MemoryUse use : {MemoryUse::kStreams, MemoryUse::kBlock}) {
+    EXPECT_GT(bytes_of(four, use), 0u) << name_of(use);
+    EXPECT_EQ(bytes_of(four, use), bytes_of(sixty_four, use)) << name_of(use);
+  }
+  EXPECT_EQ(bytes_of(sixty_four, MemoryUse::kStored), 0u);
+  for (MemoryUse use :
+       {MemoryUse::kParameters, MemoryUse::kGradients, MemoryUse::kOptimizer, MemoryUse::kSlots}) {
+    const size_t first = bytes_of(sixteen, use) - bytes_of(four, use);
+    const size_t second = bytes_of(sixty_four, use) - bytes_of(sixteen, use);
+    EXPECT_GT(first, 0u) << name_of(use);
+    // Rounding to the arena's alignment aside.
+    EXPECT_NEAR(static_cast<double>(second), 4.0 * static_cast<double>(first), 4096)
+        << name_of(use);
+  }
+}
+
+TEST(PlanGrowthTest, StoredActivationsGrowWithTheLayers) {
+  const auto stored = [](const char* layers) {
+    return bytes_of(plan_training(config_with({layers, "execution.activations=STORE"})),
+                    MemoryUse::kStored);
+  };
+  const size_t four = stored("model.layers=4");
+  EXPECT_GT(four, 0u);
+  EXPECT_EQ(stored("model.layers=16"), 4 * four);
+}
+
+TEST(PlanGrowthTest, GradientAccumulationTakesNoMemory) {
+  const MemoryPlan small = plan_training(config_with({"training.batch=2"}));
+  const MemoryPlan large = plan_training(config_with({"training.batch=1000"}));
+  expect_equal(large, small);
+}
+
+TEST(PlanGrowthTest, AModelThatFitsNowhereCanBePlanned) {
+  const MemoryPlan plan = plan_training(config_with({"model.width=32768", "model.layers=64"}));
+  EXPECT_GT(plan.arena_bytes, size_t{1} << 40);
+  EXPECT_THROW(require_available(plan), DeviceError);
+}
+
+TEST(RequireAvailableTest, PassesWhatFits) {
+  EXPECT_NO_THROW(require_available({.arena_bytes = 4096}));
+}
+
+TEST(RequireAvailableTest, SaysWhatIsNeededAndWhatHelps) {
+  const auto message = [](const MemoryPlan& plan) -> std::string {
+    try {
+      require_available(plan);
+    } catch (const DeviceError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  MemoryPlan plan{.arena_bytes = size_t{1} << 60};
+  expect_contains(message(plan), "this run needs 1073741824.00 GiB of memory and ");
+  expect_contains(message(plan), "lower training.micro_batch, data.length or model.width");
+  EXPECT_EQ(message(plan).find("RECONSTRUCT"), std::string::npos) << "it already reconstructs";
+  plan.by_use[static_cast<size_t>(MemoryUse::kStored)] = 1;
+  expect_contains(message(plan), "or set execution.activations to RECONSTRUCT");
+}
+
+TEST(DescribeTest, NamesEveryUseThatThereIs) {
+  MemoryPlan plan{.arena_bytes = 3 << 20};
+  plan.by_use[static_cast<size_t>(MemoryUse::kParameters)] = 2 << 20;
+  plan.by_use[static_cast<size_t>(MemoryUse::kStreams)] = 1 << 20;
+  EXPECT_EQ(describe(plan), "3.0 MiB planned: parameters 2.0 MiB, residual streams 1.0 MiB");
+}
+
+TEST(DescribeTest, BytesHaveTheUnitThatSaysMost) {
+  EXPECT_EQ(format_bytes(0), "0 B");
+  EXPECT_EQ(format_bytes(1023), "1023 B");
+  EXPECT_EQ(format_bytes(1024), "1.0 KiB");
+  EXPECT_EQ(format_bytes(size_t{3} << 19), "1.5 MiB");
+  EXPECT_EQ(format_bytes(size_t{5} << 28), "1.25 GiB");
+}
+
+TEST(ProcessMemoryTest, CountsWhatThisProcessTouches) {
+  constexpr size_t kBytes = size_t{64} << 20;
+  const size_t before = resident_memory();
+  EXPECT_GT(before, 0u);
+  const std::vector<char> touched(kBytes, 1);
+  EXPECT_GE(resident_memory(), before + kBytes * 3 / 4);
+  EXPECT_GE(peak_resident_memory(), before + kBytes * 3 / 4);
+  EXPECT_EQ(touched.back(), 1);
+  ASSERT_TRUE(available_memory().has_value());
+  EXPECT_GT(*available_memory(), 0u);
+}
+
+}  // namespace
+}  // namespace reformer
