@@ -35,7 +35,9 @@ std::string quoted(const std::string& text) {
 /// Rewrites the file without the steps after `last_step` and without a torn last line.
 void drop_later_steps(const std::string& path, int64_t last_step) {
   std::ifstream old_file(path);
-  if (!old_file) return;
+  if (!old_file && errno == ENOENT) return;
+  old_file.peek();  // a directory opens like a file and fails here
+  if (old_file.fail() && !old_file.eof()) fail(path, "read");
   const std::string new_path = path + ".tmp";
   {
     std::ofstream new_file(new_path, std::ios::trunc);
@@ -45,6 +47,7 @@ void drop_later_steps(const std::string& path, int64_t last_step) {
       const bool whole = !old_file.eof();
       if (whole && step && *step <= last_step) new_file << line << '\n';
     }
+    if (old_file.bad()) fail(path, "read");
     if (!new_file.flush()) fail(new_path, "write");
   }
   std::error_code error;
@@ -62,19 +65,28 @@ MetricsLog::MetricsLog(const std::string& path, int64_t last_step) : path_(path)
   drop_later_steps(path, last_step);
   file_.reset(std::fopen(path.c_str(), "a"));
   if (!file_) fail(path, "open for writing");
+  size_ = std::filesystem::file_size(path);
 }
 
-void MetricsLog::add(const StepMetrics& metrics) {
-  write_line(to_json(metrics));
+bool MetricsLog::add(const StepMetrics& metrics) {
+  return write_line(to_json(metrics));
 }
-void MetricsLog::add(const EvaluationMetrics& metrics) {
-  write_line(to_json(metrics));
+bool MetricsLog::add(const EvaluationMetrics& metrics) {
+  return write_line(to_json(metrics));
 }
 
-void MetricsLog::write_line(const std::string& line) {
-  // A full disk must not end the training: the line is lost, the checkpoint decides.
-  std::fputs((line + '\n').c_str(), file_.get());
-  std::fflush(file_.get());
+bool MetricsLog::write_line(const std::string& line) {
+  const std::string text = line + '\n';
+  if (std::fputs(text.c_str(), file_.get()) >= 0 && std::fflush(file_.get()) == 0) {
+    size_ += text.size();
+    return true;
+  }
+  // A full disk must not end the training: the line is lost, the checkpoint decides. What reached
+  // the file is taken back, for the next line would continue it.
+  std::clearerr(file_.get());
+  std::error_code ignored;
+  std::filesystem::resize_file(path_, size_, ignored);
+  return false;
 }
 
 std::string to_json(const StepMetrics& metrics) {

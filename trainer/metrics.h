@@ -36,18 +36,20 @@ class MetricsLog {
   /// again. Throws DataError when the file cannot be read or written.
   MetricsLog(const std::string& path, int64_t last_step);
 
-  /// Each line is written at once. Numbers have full precision; non-finite ones become null.
-  void add(const StepMetrics& metrics);
-  void add(const EvaluationMetrics& metrics);
+  /// Each line is written at once, whole or, on a full disk, not at all: then false is returned.
+  /// Numbers have full precision; non-finite ones become null.
+  bool add(const StepMetrics& metrics);
+  bool add(const EvaluationMetrics& metrics);
 
  private:
-  void write_line(const std::string& line);
+  bool write_line(const std::string& line);
 
   struct Close {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
   std::string path_;
   std::unique_ptr<std::FILE, Close> file_;
+  uintmax_t size_ = 0;  // bytes of whole lines in the file
 };
 
 std::string to_json(const StepMetrics& metrics);

@@ -134,14 +134,14 @@ class Training {
     if (result.skipped) {
       progress_.say(fmt::format("step {} was skipped: {}", step_, guard_.reason()));
     }
-    metrics.add(StepMetrics{.step = step_,
-                            .loss = result.loss,
-                            .accuracy = result.accuracy,
-                            .learning_rate = result.learning_rate,
-                            .gradient_norm = result.gradient_norm,
-                            .tokens_per_second = rate,
-                            .model_flops_per_second = rate * flops_per_token(),
-                            .skipped = result.skipped ? guard_.reason() : ""});
+    record(metrics, StepMetrics{.step = step_,
+                                .loss = result.loss,
+                                .accuracy = result.accuracy,
+                                .learning_rate = result.learning_rate,
+                                .gradient_norm = result.gradient_norm,
+                                .tokens_per_second = rate,
+                                .model_flops_per_second = rate * flops_per_token(),
+                                .skipped = result.skipped ? guard_.reason() : ""});
     const bool first_or_last = step_ == first_step_ + 1 || step_ == config_.run.training().steps();
     progress_.show({.step = step_,
                     .steps = config_.run.training().steps(),
@@ -158,10 +158,21 @@ class Training {
 
   void run_evaluation(MetricsLog& metrics) {
     const EvaluationResult result = evaluate(config_.run, *dataset_, state_);
-    metrics.add(EvaluationMetrics{
-        .step = step_, .loss = result.loss, .accuracy = result.accuracy, .tokens = result.tokens});
+    record(metrics, EvaluationMetrics{.step = step_,
+                                      .loss = result.loss,
+                                      .accuracy = result.accuracy,
+                                      .tokens = result.tokens});
     progress_.say(fmt::format("step {}: {}", step_, describe(result)));
     gemm_rate_ = measure_gemm_rate(backend_);
+  }
+
+  /// A full disk does not end the training, but it is said, once.
+  template <typename Metrics>
+  void record(MetricsLog& log, const Metrics& metrics) {
+    if (log.add(metrics) || metrics_lost_) return;
+    metrics_lost_ = true;
+    progress_.say(fmt::format("step {}: {} cannot be written, lines are missing from here on",
+                              step_, directory_.metrics()));
   }
 
   void save() {
@@ -216,6 +227,7 @@ class Training {
   int64_t step_ = 0;        // the last one that is done
   int64_t first_step_ = 0;  // done before this start
   int64_t saved_step_ = 0;
+  bool metrics_lost_ = false;
   double gemm_rate_ = 0;
   Clock::time_point start_time_;
 };

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/core/errors.h"
 #include "tests/trainer/dataset_testing.h"
 
 namespace reformer {
@@ -56,6 +57,30 @@ TEST(DuplicationDatasetTest, WordsUseEverySymbolAndNeverTheSeparator) {
 TEST(DuplicationDatasetTest, ASequenceDependsOnItsIndexAlone) {
   expect_same_in_any_grouping(*make_dataset(duplication(40, 100)));
   expect_distinct_streams([](uint64_t seed) { return make_dataset(duplication(40, 100, seed)); });
+}
+
+// From another implementation of Philox.
+TEST(DuplicationDatasetTest, TheOrderIsFixed) {
+  const std::unique_ptr<Dataset> dataset = make_dataset(duplication(12, 127, 5));
+  EXPECT_EQ(row_of(dataset->training_batch(3, 2, 1).tokens, 0),
+            (Row{0, 73, 15, 24, 116, 121, 0, 73, 15, 24, 116, 121}));
+  EXPECT_EQ(row_of(dataset->validation_batch(2, 1).tokens, 0),
+            (Row{0, 9, 55, 52, 58, 73, 0, 9, 55, 52, 58, 73}));
+}
+
+TEST(DuplicationDatasetTest, AVocabularyWithoutAllSymbolsIsRefused) {
+  config::Run run = duplication(12, 127);
+  run.mutable_model()->set_vocabulary(128);
+  EXPECT_NO_THROW(make_dataset(run));
+  run.mutable_model()->set_vocabulary(127);
+  try {
+    make_dataset(run);
+    ADD_FAILURE() << "accepted";
+  } catch (const ConfigError& error) {
+    EXPECT_STREQ(error.what(),
+                 "model.vocabulary 127 is too small for data.source DUPLICATION, legal: at least "
+                 "128");
+  }
 }
 
 TEST(DuplicationDatasetTest, HeldOutSequencesAreNoneThatTrainingSees) {

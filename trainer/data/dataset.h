@@ -39,7 +39,8 @@ class Dataset {
 };
 
 /// The dataset that `run` asks for. Throws DataError when the file is missing, unreadable, empty or
-/// too short for one sequence in either part, or holds a value outside the vocabulary.
+/// too short for one sequence in either part, ConfigError when model.vocabulary does not hold every
+/// token that it may give.
 std::unique_ptr<Dataset> make_dataset(const config::Run& run);
 
 }  // namespace reformer

@@ -8,7 +8,7 @@
 namespace reformer {
 namespace {
 
-// Streams of random words: no held-out sequence is ever trained on by construction of the keys.
+// Streams of random words, drawn under different keys: independent of each other.
 constexpr uint32_t kTrainingStream = 0;
 constexpr uint32_t kHeldOutStream = 1;
 // Held-out sequences when evaluation.sequences asks for all of an endless supply.

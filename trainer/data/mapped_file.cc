@@ -20,7 +20,9 @@ namespace {
 
 class FileDescriptor {
  public:
-  explicit FileDescriptor(const std::string& path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  // Without O_NONBLOCK, opening a pipe would wait for somebody to write to it.
+  explicit FileDescriptor(const std::string& path)
+      : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
     if (fd_ < 0) fail(path, std::strerror(errno));
   }
   ~FileDescriptor() { close(fd_); }
