@@ -4,10 +4,12 @@
 
 #include "kernels/cpu/cpu_backend.h"
 #include "tests/kernels/op_testing.h"
+#include "tests/kernels/row_testing.h"
 
 namespace reformer {
 namespace {
 
+using testing::copy_of;
 using testing::Doubles;
 using testing::Random;
 using testing::relative_error;
@@ -26,12 +28,6 @@ Tensor to_int64(const Tensor& floats) {
         sum_term(static_cast<double>(floats.data<float>()[i]), 0x1p62, &overflowed);
   }
   return sums;
-}
-
-Tensor copy_of(const Tensor& tensor) {
-  Tensor copy(tensor.view().dtype(), tensor.shape());
-  std::memcpy(copy.view().raw(), tensor.view().raw(), tensor.view().bytes());
-  return copy;
 }
 
 // 63 to 65 surround a vector boundary, 4,096 and 65,536 the ends of tasks and norm blocks.

@@ -2,6 +2,7 @@
 // design promises.
 #include <gtest/gtest.h>
 
+#include "tests/kernels/row_testing.h"
 #include "tests/trainer/model_testing.h"
 #include "trainer/model/reversible_stack.h"
 
@@ -99,23 +100,12 @@ TEST(ModelTest, BackwardRebuildsTheBitsOfTheForwardPass) {
   Random random(4);
   const Shape shape{3 * kLength, spec.width};
   const auto random_stream = [&] {
-    Tensor stream(DType::kFixed32, shape);
-    const Tensor values = random.normal(shape, 2.0f);
-    bool saturated = false;
-    for (int64_t i = 0; i < stream.elements(); ++i) {
-      stream.data<uint32_t>()[i] = stream_from_float(values.data<float>()[i], &saturated);
-    }
-    return stream;
-  };
-  const auto copy_of = [](const Tensor& tensor) {
-    Tensor copy(tensor.view().dtype(), tensor.shape());
-    std::memcpy(copy.view().raw(), tensor.view().raw(), tensor.view().bytes());
-    return copy;
+    return testing::to_stream(random.normal(shape, 2.0f), DType::kFixed32);
   };
   const Tensor x1 = random_stream();
   const Tensor x2 = random_stream();
-  const Tensor x1_before = copy_of(x1);
-  const Tensor x2_before = copy_of(x2);
+  const Tensor x1_before = testing::copy_of(x1);
+  const Tensor x2_before = testing::copy_of(x2);
   const Tensor dx1 = random.normal(shape, 1e-3f);
   const Tensor dx2 = random.normal(shape, 1e-3f);
 

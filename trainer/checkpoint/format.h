@@ -14,8 +14,9 @@ inline constexpr char kStepPrefix[] = "step-";
 /// Bytes of one checksum.
 inline constexpr size_t kChecksumBlock = size_t{1} << 20;
 
-/// Precedes the Manifest, which has `bytes` bytes; the CRC32C of both follows. Little-endian. Magic
-/// and version keep their places in every version, and decide how the rest is read.
+/// Precedes the Manifest, which has `bytes` bytes; the CRC32C of both follows. Little-endian. In
+/// every version magic and version keep their places, and the file ends in the CRC32C of all
+/// before: it vouches for the version, which decides how the rest is read.
 struct ManifestHeader {
   char magic[8];  // kManifestMagic
   uint32_t version;
