@@ -7,14 +7,13 @@ namespace reformer {
 
 class SelfCommunicator final : public Communicator {
  public:
-  int rank() const override { return 0; }
-  int size() const override { return 1; }
+  explicit SelfCommunicator(CommunicatorSetup setup = {}) : Communicator(0, 1, std::move(setup)) {}
+
   std::string description() const override { return "one rank"; }
 
-  std::unique_ptr<Pending> start_all_reduce_sum(const View& data) override;
-  std::unique_ptr<Pending> start_broadcast(const View& data, int root) override;
-  std::unique_ptr<Pending> start_all_gather(const View& part, const View& all) override;
-  void barrier() override {}
+ private:
+  std::unique_ptr<Completion> begin(const Operation& operation) override;
+  std::unique_ptr<Communicator> begin_split(const Operation& operation) override;
 };
 
 }  // namespace reformer

@@ -268,8 +268,9 @@ struct AttentionBackwardArgs {
 
 // ---- update --------------------------------------------------------------------------------
 
-/// Σ x² of each block of kNormBlock consecutive elements, in double, in a fixed order.
-inline constexpr int64_t kNormBlock = 65536;
+/// Σ x² of each block of kNormBlock consecutive elements, in double, in a fixed order. Blocks are
+/// small so that ranks may own any of them; WideSum (wide_sum.h) adds them without rounding.
+inline constexpr int64_t kNormBlock = 64;
 struct SumOfSquaresArgs {
   View x;           // gradient [n] (Int64 in units of 2^-44, or Float32)
   View block_sums;  // Float64 [ceil(n / kNormBlock)]

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "comm/self.h"
 #include "kernels/core/errors.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "launch/commands.h"
@@ -41,8 +42,9 @@ int run(const Arguments& arguments) {
   const std::unique_ptr<Arena> arena = backend->make_arena(plan.arena_bytes);
   TrainingState state(config.run, config.model, *backend, *arena);
   load_parameters(*checkpoint, state);
+  SelfCommunicator communicator;
   say(fmt::format("{}, {}", checkpoint->path(), dataset->description()));
-  say(describe(evaluate(config.run, *dataset, state)));
+  say(describe(evaluate(config.run, *dataset, communicator, state)));
   return kExitOk;
 }
 

@@ -1,6 +1,9 @@
 // What the program's exit status means. Scripts and batch systems rely on these numbers.
 #pragma once
 
+#include <exception>
+#include <string>
+
 namespace reformer {
 
 enum ExitCode : int {
@@ -14,5 +17,10 @@ enum ExitCode : int {
   kExitDiverged = 7,    // DivergenceError
   kExitStopped = 8,     // SIGTERM or SIGINT: the step was finished and saved
 };
+
+ExitCode exit_code_of(const std::exception& error);
+
+/// One line for a person.
+std::string message_of(const std::exception& error);
 
 }  // namespace reformer

@@ -4,33 +4,16 @@
 #include <cstdio>
 #include <exception>
 #include <iterator>
-#include <new>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "kernels/core/check.h"
-#include "kernels/core/errors.h"
 #include "launch/commands.h"
 #include "launch/exit_codes.h"
 
 namespace reformer {
 namespace {
-
-int exit_code_of(const Error& error) {
-  if (dynamic_cast<const ConfigError*>(&error)) return kExitUsage;
-  if (dynamic_cast<const DataError*>(&error)) return kExitData;
-  if (dynamic_cast<const CheckpointError*>(&error)) return kExitCheckpoint;
-  if (dynamic_cast<const DeviceError*>(&error)) return kExitDevice;
-  if (dynamic_cast<const CommError*>(&error)) return kExitComm;
-  if (dynamic_cast<const DivergenceError*>(&error)) return kExitDiverged;
-  return kExitInternal;
-}
-
-int fail(const char* message, int code) {
-  fmt::print(stderr, "reformer: error: {}\n", message);
-  return code;
-}
 
 int run(int argc, char** argv) {
   CLI::App program("Trains and evaluates Reformer language models on long sequences.", "reformer");
@@ -57,14 +40,10 @@ int run(int argc, char** argv) {
 }  // namespace reformer
 
 int main(int argc, char** argv) {
-  using namespace reformer;
   try {
-    return run(argc, argv);
-  } catch (const Error& error) {
-    return fail(error.what(), exit_code_of(error));
-  } catch (const std::bad_alloc&) {
-    return fail("out of memory", kExitDevice);
+    return reformer::run(argc, argv);
   } catch (const std::exception& error) {
-    return fail(error.what(), kExitInternal);
+    fmt::print(stderr, "reformer: error: {}\n", reformer::message_of(error));
+    return reformer::exit_code_of(error);
   }
 }

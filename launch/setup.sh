@@ -7,6 +7,7 @@ build_packages=(
   g++ cmake pkg-config
   libopenblas-pthread-dev libhwy-dev libfmt-dev libcli11-dev libisal-dev
   libprotobuf-dev protobuf-compiler
+  libopenmpi-dev openmpi-bin
 )
 test_packages=(libgtest-dev libbenchmark-dev clang-format)
 

@@ -19,6 +19,7 @@ void request_stop(int signal) {
 const std::atomic<bool>& catch_stop_signals() {
   std::signal(SIGTERM, request_stop);
   std::signal(SIGINT, request_stop);
+  std::signal(SIGUSR1, request_stop);
   std::signal(SIGXFSZ, SIG_IGN);
   return stop_requested;
 }

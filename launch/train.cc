@@ -1,4 +1,5 @@
 // `reformer train`: trains a model from a configuration, or goes on with a run.
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -6,10 +7,11 @@
 
 #include <fmt/format.h>
 
-#include "comm/self.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "launch/commands.h"
 #include "launch/exit_codes.h"
+#include "launch/job.h"
+#include "launch/rank_cores.h"
 #include "launch/signals.h"
 #include "trainer/config/config.h"
 #include "trainer/trainer.h"
@@ -24,19 +26,27 @@ struct Arguments {
   int64_t stop_at = 0;
 };
 
-int run(const Arguments& arguments) {
+int run_rank(const Arguments& arguments, const RankPlace& place) {
   const RunConfig config = load_config(arguments.config, arguments.overrides);
   const TrainOptions options{
       .run_directory = arguments.run_directory.empty()
                            ? "runs/" + std::filesystem::path(arguments.config).stem().string()
                            : arguments.run_directory,
       .stop_at = arguments.stop_at,
-      .stop = &catch_stop_signals()};
-  const std::unique_ptr<Backend> backend =
-      make_cpu_backend(static_cast<int>(config.run.execution().threads()));
-  SelfCommunicator communicator;
-  const TrainOutcome outcome = train(config, options, *backend, communicator);
+      .stop = &catch_stop_signals(),
+      .local_ranks = place.local_ranks};
+  const config::Execution& execution = config.run.execution();
+  require_ranks(place.communicator.size(), execution.ranks(), std::getenv);
+  place.communicator.set_timeout(std::chrono::seconds(execution.timeout_seconds()));
+  const int threads = execution.threads() > 0 ? static_cast<int>(execution.threads())
+                                              : threads_of_rank(place.communicator, place.host);
+  const std::unique_ptr<Backend> backend = make_cpu_backend(threads);
+  const TrainOutcome outcome = train(config, options, *backend, place.communicator);
   return outcome == TrainOutcome::kInterrupted ? kExitStopped : kExitOk;
+}
+
+int run(const Arguments& arguments) {
+  return run_as_rank([&](const RankPlace& place) { return run_rank(arguments, place); });
 }
 
 }  // namespace

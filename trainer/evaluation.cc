@@ -9,38 +9,31 @@
 #include "trainer/step.h"
 
 namespace reformer {
-namespace {
-
-int64_t scalar_of(Backend& backend, const View& view) {
-  int64_t value = 0;
-  backend.download(view, &value);
-  return value;
-}
-
-}  // namespace
-
 std::string describe(const EvaluationResult& result) {
   return fmt::format("held-out loss {:.4f}, {:.4f} bits/byte, accuracy {:.2f}% over {} tokens",
                      result.loss, bits_from_nats(result.loss), result.accuracy * 100,
                      result.tokens);
 }
 
-EvaluationResult evaluate(const config::Run& run, const Dataset& dataset, TrainingState& state) {
+int64_t evaluation_micro_batch_of(const config::Run& run) {
+  return run.evaluation().micro_batch() > 0 ? run.evaluation().micro_batch()
+                                            : micro_batch_of(run.training());
+}
+
+EvaluationResult evaluate(const config::Run& run, const Dataset& dataset,
+                          Communicator& communicator, TrainingState& state) {
   Backend& backend = state.backend;
   const int64_t sequences = dataset.validation_sequences();
-  const int64_t micro_batch = run.evaluation().micro_batch() > 0 ? run.evaluation().micro_batch()
-                                                                 : micro_batch_of(run.training());
-  EvaluationResult result;
-  double loss = 0;
-  int64_t correct = 0;
-  for (int64_t first = 0; first < sequences; first += micro_batch) {
-    const int64_t samples = std::min(micro_batch, sequences - first);
-    const TokenBatch batch = dataset.validation_batch(first, samples);
-    if (batch.valid_labels == 0) continue;
-    backend.fill_zero(state.loss);
-    backend.fill_zero(state.correct);
-    backend.fill_zero(state.faults);
+  const int64_t most_tokens = sequences * run.data().length();
+  const int64_t micro_batch = evaluation_micro_batch_of(run);
+  const int64_t begin = sequences * communicator.rank() / communicator.size();
+  const int64_t end = sequences * (communicator.rank() + 1) / communicator.size();
 
+  backend.fill_zero(state.tallies);
+  int64_t valid_labels = 0;
+  for (int64_t first = begin; first < end; first += micro_batch) {
+    const int64_t samples = std::min(micro_batch, end - first);
+    const TokenBatch batch = dataset.validation_batch(first, samples);
     Arena::Mark mark(state.arena);
     const View tokens = state.upload_tokens(batch.tokens);
     const View labels = state.upload_tokens(batch.labels);
@@ -53,21 +46,26 @@ EvaluationResult evaluate(const config::Run& run, const Dataset& dataset, Traini
                     .step = 0,
                     .training = false,
                     .faults = state.faults,
-                    .leaves_in_step = samples * run.data().length(),
-                    .tokens_in_step = samples * run.data().length()};
-    const auto counted = static_cast<double>(batch.valid_labels);
+                    .leaves_in_step = most_tokens,
+                    .tokens_in_step = most_tokens};
+    // The labels that count are not all known yet; the sum is put right below.
     state.model.evaluate(pass, tokens, labels,
-                         {.scale = 1.0 / counted, .loss = state.loss, .correct = state.correct});
+                         {.scale = 1.0 / static_cast<double>(most_tokens),
+                          .loss = state.loss,
+                          .correct = state.correct});
+    valid_labels += batch.valid_labels;
+  }
 
-    loss += static_cast<double>(scalar_of(backend, state.loss)) * kSumStep * counted;
-    correct += scalar_of(backend, state.correct);
-    result.tokens += batch.valid_labels;
-  }
-  if (result.tokens > 0) {
-    result.loss = loss / static_cast<double>(result.tokens);
-    result.accuracy = static_cast<double>(correct) / static_cast<double>(result.tokens);
-  }
-  return result;
+  int64_t sums[] = {0, 0, valid_labels};
+  backend.download(state.loss, &sums[0]);
+  backend.download(state.correct, &sums[1]);
+  communicator.all_reduce_sum(View(sums, DType::kInt64, {3}), "totals of the evaluation");
+  const auto [loss, correct, tokens] = sums;
+  if (tokens == 0) return {};
+  return {.loss = static_cast<double>(loss) * kSumStep * static_cast<double>(most_tokens) /
+                  static_cast<double>(tokens),
+          .accuracy = static_cast<double>(correct) / static_cast<double>(tokens),
+          .tokens = tokens};
 }
 
 }  // namespace reformer

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "comm/communicator.h"
 #include "configs/run.pb.h"
 #include "trainer/data/dataset.h"
 #include "trainer/training_state.h"
@@ -19,8 +20,13 @@ struct EvaluationResult {
 /// "held-out loss 1.2345, 1.7810 bits/byte, accuracy 61.23% over 4096 tokens".
 std::string describe(const EvaluationResult& result);
 
-/// Over the held-out sequences that the dataset selects, without dropout, with rotations from
-/// evaluation.seed: the same parameters give the same result at any time.
-EvaluationResult evaluate(const config::Run& run, const Dataset& dataset, TrainingState& state);
+/// Over the held-out sequences that the dataset selects, shared out over the ranks, without
+/// dropout, with rotations from evaluation.seed: the same parameters give the same bits at any
+/// time, on any number of ranks. Collective.
+EvaluationResult evaluate(const config::Run& run, const Dataset& dataset,
+                          Communicator& communicator, TrainingState& state);
+
+/// Most sequences evaluated at a time: evaluation.micro_batch, or as in training.
+int64_t evaluation_micro_batch_of(const config::Run& run);
 
 }  // namespace reformer

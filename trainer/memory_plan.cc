@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "comm/self.h"
+#include "comm/plan.h"
 #include "kernels/core/errors.h"
 #include "kernels/plan_backend.h"
 #include "trainer/evaluation.h"
@@ -16,21 +16,22 @@
 namespace reformer {
 namespace {
 
+constexpr size_t kEndlessBytes = std::numeric_limits<size_t>::max() / 2;
+
+int64_t share_of(int64_t sequences, int ranks) {
+  return (sequences + ranks - 1) / ranks;
+}
+
 /// Batches of the right shape with nothing in them.
 class BlankDataset final : public Dataset {
  public:
-  explicit BlankDataset(const config::Run& run)
-      : length_(run.data().length()),
-        sequences_(run.evaluation().micro_batch() > 0 ? run.evaluation().micro_batch()
-                                                      : micro_batch_of(run.training())) {
-    const int64_t selected = run.evaluation().sequences();
-    if (selected > 0) sequences_ = std::min(sequences_, selected);
-  }
+  BlankDataset(int64_t length, int64_t validation_sequences)
+      : length_(length), validation_sequences_(validation_sequences) {}
 
   TokenBatch training_batch(int64_t, int64_t, int64_t samples) const override {
     return blank(samples);
   }
-  int64_t validation_sequences() const override { return sequences_; }
+  int64_t validation_sequences() const override { return validation_sequences_; }
   TokenBatch validation_batch(int64_t, int64_t samples) const override { return blank(samples); }
   std::string description() const override { return "blank"; }
 
@@ -42,33 +43,58 @@ class BlankDataset final : public Dataset {
   }
 
   int64_t length_;
-  int64_t sequences_;
+  int64_t validation_sequences_;
 };
 
-MemoryPlan plan(const RunConfig& config, bool training) {
-  // Every micro-batch takes the same memory, so one is enough.
+MemoryPlan plan(const RunConfig& config, int rank, int ranks, bool training) {
   config::Run run = config.run;
-  run.mutable_training()->set_batch(micro_batch_of(run.training()));
+  // Every micro-batch takes the same memory, so one for each rank is enough: as large as allowed,
+  // but no larger than the rank's share.
+  const int64_t micro_batch =
+      std::min(micro_batch_of(run.training()), share_of(run.training().batch(), ranks));
+  int64_t evaluated = evaluation_micro_batch_of(run);
+  if (run.evaluation().sequences() > 0) {
+    evaluated = std::min(evaluated, share_of(run.evaluation().sequences(), ranks));
+  }
+  run.mutable_training()->set_micro_batch(micro_batch);
+  run.mutable_training()->set_batch(micro_batch * ranks);
+  run.mutable_evaluation()->set_micro_batch(evaluated);
+
   const std::unique_ptr<Backend> backend = make_plan_backend();
-  const std::unique_ptr<Arena> arena = backend->make_arena(std::numeric_limits<size_t>::max() / 2);
-  const BlankDataset dataset(run);
-  SelfCommunicator communicator;
-  TrainingState state(run, config.model, *backend, *arena);
+  const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
+  const BlankDataset dataset(run.data().length(), evaluated * ranks);
+  PlanCommunicator communicator(rank, ranks);
+  TrainingState state(run, config.model, *backend, *arena, rank, ranks);
   if (training) {
     SkipGuard guard(run.training());
     train_step(run, dataset, communicator, state, guard, 1);
   }
-  evaluate(run, dataset, state);
+  evaluate(run, dataset, communicator, state);
   return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
+}
+
+/// The rank that owns most; beyond that all take the same.
+int largest_rank(const RunConfig& config, int ranks) {
+  const std::unique_ptr<Backend> backend = make_plan_backend();
+  int largest = 0;
+  size_t most = 0;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
+    const TrainingState state(config.run, config.model, *backend, *arena, rank, ranks);
+    if (arena->used() > most) largest = rank;
+    most = std::max(most, arena->used());
+  }
+  return largest;
 }
 
 }  // namespace
 
-MemoryPlan plan_training(const RunConfig& config) {
-  return plan(config, /*training=*/true);
+MemoryPlan plan_training(const RunConfig& config, int ranks) {
+  return plan(config, largest_rank(config, ranks), ranks, /*training=*/true);
 }
+
 MemoryPlan plan_evaluation(const RunConfig& config) {
-  return plan(config, /*training=*/false);
+  return plan(config, 0, 1, /*training=*/false);
 }
 
 std::string describe(const MemoryPlan& plan) {
@@ -84,14 +110,16 @@ std::string describe(const MemoryPlan& plan) {
   return text;
 }
 
-void require_available(const MemoryPlan& plan) {
+void require_available(const MemoryPlan& plan, int local_ranks) {
   const std::optional<size_t> available = available_memory();
-  if (!available || plan.arena_bytes <= *available) return;
+  const size_t needed = plan.arena_bytes * static_cast<size_t>(local_ranks);
+  if (!available || needed <= *available) return;
+  const std::string ranks =
+      local_ranks == 1 ? "" : fmt::format(" for {} ranks on this machine", local_ranks);
   throw DeviceError(
-      fmt::format("this run needs {} of memory and {} are available; lower training.micro_batch, "
-                  "data.length or "
-                  "model.width{}",
-                  format_bytes(plan.arena_bytes), format_bytes(*available),
+      fmt::format("this run needs {} of memory{} and {} are available; lower training.micro_batch, "
+                  "data.length or model.width{}",
+                  format_bytes(needed), ranks, format_bytes(*available),
                   plan.by_use[static_cast<size_t>(MemoryUse::kStored)] > 0
                       ? ", or set execution.activations to RECONSTRUCT"
                       : ""));

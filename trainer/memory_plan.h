@@ -16,15 +16,16 @@ struct MemoryPlan {
   MemoryUsage by_use{};  // at the moment of the peak
 };
 
-MemoryPlan plan_training(const RunConfig& config);
+/// For the rank of `ranks` that takes most.
+MemoryPlan plan_training(const RunConfig& config, int ranks = 1);
 MemoryPlan plan_evaluation(const RunConfig& config);
 
 /// One line for each use: "parameters 12.3 MiB, gradients …".
 std::string describe(const MemoryPlan& plan);
 
-/// Throws DeviceError when the plan exceeds the memory that this machine has available, naming both
-/// and the settings that would help.
-void require_available(const MemoryPlan& plan);
+/// Throws DeviceError when `local_ranks` ranks on this machine would exceed the memory that it has
+/// available, naming both and the settings that would help.
+void require_available(const MemoryPlan& plan, int local_ranks = 1);
 
 /// "512 B", "12.3 MiB", "4.56 GiB".
 std::string format_bytes(size_t bytes);

@@ -92,11 +92,12 @@ bool MetricsLog::write_line(const std::string& line) {
 std::string to_json(const StepMetrics& metrics) {
   return fmt::format(
       R"({{"step":{},"loss":{},"bits_per_token":{},"accuracy":{},"learning_rate":{},)"
-      R"("gradient_norm":{},"tokens_per_second":{},"model_flops_per_second":{},"skipped":{}}})",
+      R"("gradient_norm":{},"tokens_per_second":{},"model_flops_per_second":{},"seconds_waited":{},)"
+      R"("skipped":{}}})",
       metrics.step, number(metrics.loss), number(bits_from_nats(metrics.loss)),
       number(metrics.accuracy), number(metrics.learning_rate), number(metrics.gradient_norm),
       number(metrics.tokens_per_second), number(metrics.model_flops_per_second),
-      metrics.skipped.empty() ? "false" : quoted(metrics.skipped));
+      number(metrics.seconds_waited), metrics.skipped.empty() ? "false" : quoted(metrics.skipped));
 }
 
 std::string to_json(const EvaluationMetrics& metrics) {

@@ -17,7 +17,8 @@ struct StepMetrics {
   double gradient_norm = 0;
   double tokens_per_second = 0;
   double model_flops_per_second = 0;
-  std::string skipped;  // why the update was skipped; empty if it was not
+  double seconds_waited = 0;  // for other ranks, see StepResult
+  std::string skipped;        // why the update was skipped; empty if it was not
 };
 
 struct EvaluationMetrics {

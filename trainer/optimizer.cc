@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "trainer/gradient_buckets.h"
 #include "trainer/model/parameters.h"
 
 namespace reformer {
@@ -11,80 +12,121 @@ float decay_of(const ParameterInfo& parameter, const config::Optimizer& config) 
   return parameter.shape.rank() >= 2 ? static_cast<float>(config.weight_decay()) : 0.0f;
 }
 
-View zeros(Backend& backend, Arena& arena, const Shape& shape) {
-  const View view = arena.allocate(DType::kFloat32, shape, MemoryUse::kOptimizer);
-  backend.fill_zero(view);
+/// State of each piece begins where vector code likes it.
+int64_t aligned(int64_t elements) {
+  return (elements + kParameterAlignment - 1) / kParameterAlignment * kParameterAlignment;
+}
+
+View zeros(const OptimizerPlace& place, const Shape& shape) {
+  const View view = place.arena.allocate(DType::kFloat32, shape, MemoryUse::kOptimizer);
+  place.backend.fill_zero(view);
   return view;
 }
 
 class AdamWOptimizer final : public Optimizer {
  public:
-  AdamWOptimizer(const config::Optimizer& config, const ModelSpec& spec, Backend& backend,
-                 Arena& arena)
-      : config_(config),
-        parameters_(list_parameters(spec)),
-        backend_(backend),
-        m_(zeros(backend, arena, {flat_elements(spec)})),
-        v_(zeros(backend, arena, {flat_elements(spec)})) {}
+  AdamWOptimizer(const config::Optimizer& config, const ModelSpec& spec,
+                 const OptimizerPlace& place)
+      : config_(config), backend_(place.backend), pieces_(place.buckets.size()) {
+    int64_t state_elements = 0;
+    for (const ParameterInfo& parameter : list_parameters(spec)) {
+      const size_t bucket = bucket_of_part(spec, parameter.part);
+      const int64_t end = parameter.offset + parameter.shape.elements();
+      Piece piece{.parameter = parameter,
+                  .parts = parts_within({parameter.offset, end}, place.buckets[bucket].slices),
+                  .state_begin = state_elements};
+      piece.own = piece.parts[static_cast<size_t>(place.rank)];
+      state_elements += aligned(piece.own.elements());
+      pieces_[bucket].push_back(std::move(piece));
+    }
+    m_ = zeros(place, {state_elements});
+    v_ = zeros(place, {state_elements});
+  }
 
-  void update(const UpdateArgs& args) override {
-    for (const ParameterInfo& parameter : parameters_) {
-      const int64_t begin = parameter.offset;
-      const int64_t end = begin + parameter.shape.elements();
+  void update_bucket(size_t bucket, const UpdateArgs& args) override {
+    for (const Piece& piece : pieces_[bucket]) {
+      if (piece.own.elements() == 0) continue;
+      const int64_t begin = piece.parameter.offset + piece.own.begin;
+      const int64_t end = piece.parameter.offset + piece.own.end;
       backend_.adamw({.parameter = args.parameters.rows(begin, end),
                       .gradient = args.gradients.rows(begin, end),
-                      .m = m_.rows(begin, end),
-                      .v = v_.rows(begin, end),
+                      .m = piece.in(m_),
+                      .v = piece.in(v_),
                       .step = args.step,
                       .rate = args.rate,
                       .beta1 = static_cast<float>(config_.adamw().beta1()),
                       .beta2 = static_cast<float>(config_.adamw().beta2()),
                       .epsilon = static_cast<float>(config_.adamw().epsilon()),
-                      .weight_decay = decay_of(parameter, config_),
+                      .weight_decay = decay_of(piece.parameter, config_),
                       .gradient_scale = args.gradient_scale});
     }
   }
 
-  std::vector<NamedView> state() const override {
-    std::vector<NamedView> state;
-    for (const ParameterInfo& parameter : parameters_) {
-      state.push_back({"adamw.m/" + parameter.name, parameter.in(m_)});
-      state.push_back({"adamw.v/" + parameter.name, parameter.in(v_)});
+  std::vector<ShardedTensor> state() const override {
+    std::vector<ShardedTensor> state;
+    // Like the parameters: embedding, layers, head.
+    for (auto bucket = pieces_.rbegin(); bucket != pieces_.rend(); ++bucket) {
+      for (const Piece& piece : *bucket) {
+        const std::string& name = piece.parameter.name;
+        const Shape& shape = piece.parameter.shape;
+        state.push_back({"adamw.m/" + name, shape, piece.parts, piece.in(m_)});
+        state.push_back({"adamw.v/" + name, shape, piece.parts, piece.in(v_)});
+      }
     }
     return state;
   }
 
  private:
+  /// What this rank has of a parameter.
+  struct Piece {
+    ParameterInfo parameter;
+    std::vector<Slice> parts;  // of the parameter by rank
+    Slice own{};               // that of this rank
+    int64_t state_begin = 0;   // in m and v
+
+    View in(const View& state) const {
+      return state.rows(state_begin, state_begin + own.elements());
+    }
+  };
+
   config::Optimizer config_;
-  std::vector<ParameterInfo> parameters_;
   Backend& backend_;
+  std::vector<std::vector<Piece>> pieces_;  // by bucket
   View m_;
   View v_;
 };
 
 class AdafactorOptimizer final : public Optimizer {
  public:
-  AdafactorOptimizer(const config::Optimizer& config, const ModelSpec& spec, Backend& backend,
-                     Arena& arena)
-      : config_(config), parameters_(list_parameters(spec)), backend_(backend) {
+  AdafactorOptimizer(const config::Optimizer& config, const ModelSpec& spec,
+                     const OptimizerPlace& place)
+      : config_(config), backend_(place.backend), factors_(place.buckets.size()) {
     int64_t largest = 0;
-    for (const ParameterInfo& parameter : parameters_) {
-      const Shape& shape = parameter.shape;
-      largest = std::max(largest, shape.elements());
-      moments_.push_back({shape.rank() == 2 ? zeros(backend, arena, {shape[0]}) : View(),
-                          zeros(backend, arena, {shape[shape.rank() - 1]})});
+    for (const ParameterInfo& parameter : list_parameters(spec)) {
+      const size_t bucket = bucket_of_part(spec, parameter.part);
+      Factors factors{.parameter = parameter, .owner = owner_of(parameter, place.buckets[bucket])};
+      factors.own = factors.owner == static_cast<size_t>(place.rank);
+      if (factors.own) {
+        const Shape& shape = parameter.shape;
+        largest = std::max(largest, shape.elements());
+        if (shape.rank() == 2) factors.row = zeros(place, {shape[0]});
+        factors.column = zeros(place, {shape[shape.rank() - 1]});
+      }
+      factors_[bucket].push_back(std::move(factors));
     }
-    scratch_ = zeros(backend, arena, {largest});
+    ranks_ = place.buckets[0].slices.size();
+    scratch_ = zeros(place, {largest});
   }
 
-  void update(const UpdateArgs& args) override {
-    for (size_t i = 0; i < parameters_.size(); ++i) {
-      const ParameterInfo& parameter = parameters_[i];
+  void update_bucket(size_t bucket, const UpdateArgs& args) override {
+    for (const Factors& factors : factors_[bucket]) {
+      if (!factors.own) continue;
+      const ParameterInfo& parameter = factors.parameter;
       const View update = scratch_.rows(0, parameter.shape.elements()).reshape(parameter.shape);
       backend_.adafactor({.parameter = parameter.in(args.parameters),
                           .gradient = parameter.in(args.gradients),
-                          .row = moments_[i].row,
-                          .column = moments_[i].column,
+                          .row = factors.row,
+                          .column = factors.column,
                           .update = update,
                           .step = args.step,
                           .rate = args.rate,
@@ -96,41 +138,60 @@ class AdafactorOptimizer final : public Optimizer {
     }
   }
 
-  std::vector<NamedView> state() const override {
-    std::vector<NamedView> state;
-    for (size_t i = 0; i < parameters_.size(); ++i) {
-      if (moments_[i].row.defined()) {
-        state.push_back({"adafactor.row/" + parameters_[i].name, moments_[i].row});
+  std::vector<ShardedTensor> state() const override {
+    std::vector<ShardedTensor> state;
+    for (auto bucket = factors_.rbegin(); bucket != factors_.rend(); ++bucket) {
+      for (const Factors& factors : *bucket) {
+        const Shape& shape = factors.parameter.shape;
+        const auto add = [&](const std::string& prefix, int64_t elements, const View& view) {
+          std::vector<Slice> parts(ranks_);
+          parts[factors.owner] = {0, elements};
+          state.push_back({prefix + factors.parameter.name, {elements}, std::move(parts), view});
+        };
+        if (shape.rank() == 2) add("adafactor.row/", shape[0], factors.row);
+        add("adafactor.column/", shape[shape.rank() - 1], factors.column);
       }
-      state.push_back({"adafactor.column/" + parameters_[i].name, moments_[i].column});
     }
     return state;
   }
 
  private:
-  struct Moments {
-    View row;     // [n] of a matrix [n, m]; absent for vectors
-    View column;  // [m]
+  /// The factored second moment of a parameter.
+  struct Factors {
+    ParameterInfo parameter;
+    size_t owner = 0;  // the rank that holds and updates it
+    bool own = false;  // that is this one
+    View row{};        // [n] of a matrix [n, m]; absent for vectors
+    View column{};     // [m]
   };
 
+  static size_t owner_of(const ParameterInfo& parameter, const Bucket& bucket) {
+    const auto holds = [&](const Slice& slice) {
+      return slice.begin <= parameter.offset && parameter.offset < slice.end;
+    };
+    const auto owner = std::find_if(bucket.slices.begin(), bucket.slices.end(), holds);
+    CHECK(owner != bucket.slices.end());
+    return static_cast<size_t>(owner - bucket.slices.begin());
+  }
+
   config::Optimizer config_;
-  std::vector<ParameterInfo> parameters_;
   Backend& backend_;
-  std::vector<Moments> moments_;
+  std::vector<std::vector<Factors>> factors_;  // by bucket
+  size_t ranks_ = 1;
   View scratch_;
 };
 
 }  // namespace
 
 std::unique_ptr<Optimizer> make_optimizer(const config::Optimizer& config, const ModelSpec& spec,
-                                          Backend& backend, Arena& arena) {
+                                          const OptimizerPlace& place) {
   switch (config.kind()) {
     case config::Optimizer::ADAFACTOR:
-      return std::make_unique<AdafactorOptimizer>(config, spec, backend, arena);
+      return std::make_unique<AdafactorOptimizer>(config, spec, place);
     case config::Optimizer::ADAMW:
       break;
   }
-  return std::make_unique<AdamWOptimizer>(config, spec, backend, arena);
+  return std::make_unique<AdamWOptimizer>(config, spec, place);
 }
 
 }  // namespace reformer

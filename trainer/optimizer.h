@@ -1,43 +1,48 @@
-// Updates of all parameters from their summed gradients.
+// Updates of all parameters from their summed gradients. Every rank keeps the state of, and
+// updates, what it owns of each gradient bucket.
 #pragma once
 
 #include <memory>
-#include <string>
 #include <vector>
 
+#include "comm/buckets.h"
 #include "configs/run.pb.h"
 #include "kernels/backend.h"
 #include "trainer/model/model_spec.h"
+#include "trainer/sharded_tensor.h"
 
 namespace reformer {
-
-/// A tensor of the training state on the backend, under the name it has in checkpoints.
-struct NamedView {
-  std::string name;
-  View view;
-};
 
 struct UpdateArgs {
   int64_t step = 1;          // from 1
   float rate = 0;            // learning rate of this step
   float gradient_scale = 1;  // gradients are multiplied by it first
-  View parameters;           // Float32 [flat_elements]; accumulates
-  View gradients;            // gradient [flat_elements]
+  View parameters;           // Float32 [flat_elements]; accumulates where this rank owns
+  View gradients;            // gradient [flat_elements]; the sums, where this rank owns
 };
 
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  virtual void update(const UpdateArgs& args) = 0;
+  /// Updates this rank's slice of one bucket.
+  virtual void update_bucket(size_t bucket, const UpdateArgs& args) = 0;
 
   /// State that checkpoints keep.
-  virtual std::vector<NamedView> state() const = 0;
+  virtual std::vector<ShardedTensor> state() const = 0;
 };
 
-/// Weight decay acts on matrices alone: biases and LayerNorm have none. State lies in `arena`,
-/// zero.
+/// Where an optimizer works: rank `rank` of `buckets`, state in `arena`.
+struct OptimizerPlace {
+  const std::vector<Bucket>& buckets;
+  int rank = 0;
+  Backend& backend;
+  Arena& arena;
+};
+
+/// Weight decay acts on matrices alone: biases and LayerNorm have none. All state begins as zero.
+/// The buckets are those of make_buckets for this kind of optimizer.
 std::unique_ptr<Optimizer> make_optimizer(const config::Optimizer& config, const ModelSpec& spec,
-                                          Backend& backend, Arena& arena);
+                                          const OptimizerPlace& place);
 
 }  // namespace reformer

@@ -50,8 +50,10 @@ std::string format_duration(double seconds) {
   return fmt::format("{:.1f} d", seconds / 86400);
 }
 
-Progress::Progress(const std::string& log_path, std::FILE* output)
-    : log_(open_log(log_path)), output_(output), terminal_(terminal_columns(output) > 0) {}
+Progress::Progress(const std::string& log_path, std::FILE* output, Style style)
+    : log_(open_log(log_path)),
+      output_(output),
+      terminal_(style == Style::kLiveOnTerminal && terminal_columns(output) > 0) {}
 
 Progress::~Progress() {
   erase_live_line();

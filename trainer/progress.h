@@ -32,9 +32,15 @@ std::string format_duration(double seconds);
 
 class Progress {
  public:
+  /// How steps are shown on the output.
+  enum class Style {
+    kLiveOnTerminal,  // by rewriting one line, if it is a terminal
+    kPlain,           // mpirun hands its processes a terminal whatever its own output is
+  };
+
   /// `log_path` is appended to. Throws DataError if it cannot be opened. `output` is where a person
-  /// looks; a live line is shown if it is a terminal.
-  Progress(const std::string& log_path, std::FILE* output);
+  /// looks.
+  Progress(const std::string& log_path, std::FILE* output, Style style = Style::kLiveOnTerminal);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -42,8 +48,8 @@ class Progress {
   /// A line of its own, on the output and in the log.
   void say(const std::string& text);
 
-  /// Shows a step: on a terminal by rewriting the live line, else as a plain line at most every few
-  /// seconds. `important` lines are always printed and logged.
+  /// Shows a step: in the live line, or else in a line of its own at most every few seconds.
+  /// `important` lines are always printed and logged.
   void show(const ProgressLine& line, bool important);
 
  private:

@@ -13,6 +13,10 @@
 
 namespace reformer {
 
+std::string RunDirectory::flight_record(int rank) const {
+  return fmt::format("{}/rank-{:05d}", flight_records(), rank);
+}
+
 RunLock::RunLock(const RunDirectory& directory) {
   std::error_code error;
   std::filesystem::create_directories(directory.checkpoints(), error);

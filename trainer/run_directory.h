@@ -12,6 +12,8 @@ struct RunDirectory {
   std::string log() const { return path + "/train.log"; }          // what was printed
   std::string metrics() const { return path + "/metrics.jsonl"; }  // one object a step
   std::string checkpoints() const { return path + "/checkpoints"; }
+  std::string flight_records() const { return path + "/flight"; }  // one file for each rank
+  std::string flight_record(int rank) const;
 };
 
 /// Holds a run directory for one process. The system lets go of it when the process ends, however

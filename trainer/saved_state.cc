@@ -2,23 +2,26 @@
 
 #include <fmt/format.h>
 
+#include "comm/buckets.h"
+#include "comm/self.h"
 #include "kernels/core/errors.h"
+#include "trainer/agreement.h"
 #include "trainer/model/parameters.h"
 
 namespace reformer {
 namespace {
 
-/// A tensor of the backend as host memory.
-Tensor to_host(Backend& backend, const View& view) {
-  Tensor host(view.dtype(), view.shape());
-  backend.download(view, host.view().raw());
-  return host;
-}
+constexpr int64_t kManifestBytes = int64_t{1} << 20;
 
-void load_tensor(const CheckpointReader& checkpoint, const NamedView& tensor, Backend& backend) {
-  const Tensor host(tensor.view.dtype(), tensor.view.shape());
-  checkpoint.read(tensor.name, host.view());
-  backend.upload(host.view().raw(), tensor.view);
+/// Reads a tensor on rank 0 and gives every rank its part.
+void load_tensor(const CheckpointReader* checkpoint, const ShardedTensor& tensor, Backend& backend,
+                 Communicator& communicator) {
+  Tensor whole;
+  if (communicator.rank() == 0) {
+    whole = Tensor(DType::kFloat32, tensor.shape);
+    checkpoint->read(tensor.name, whole.view());
+  }
+  scatter(whole.view(), tensor, backend, communicator);
 }
 
 /// What a model computes must not change under its parameters: rounds, chunks and buckets leave no
@@ -32,32 +35,31 @@ void require_same_model(const CheckpointReader& checkpoint, const RunConfig& con
   const std::string saved_text = to_text(saved_model);
   const std::string this_text = to_text(this_model);
   if (saved_text == this_text) return;
-  // The first line that differs names the field.
-  size_t begin = 0;
-  for (size_t i = 0; i < std::min(saved_text.size(), this_text.size()); ++i) {
-    if (saved_text[i] != this_text[i]) break;
-    if (saved_text[i] == '\n') begin = i + 1;
-  }
-  const auto line_at = [begin](const std::string& text) {
-    const size_t start = text.find_first_not_of(' ', begin);
-    return start == std::string::npos ? "" : text.substr(start, text.find('\n', begin) - start);
-  };
+  const auto [saved_line, this_line] = first_difference(saved_text, this_text);
   throw CheckpointError(fmt::format(
       "checkpoint {}: is of another model: its configuration has '{}' where this run's has '{}'",
-      checkpoint.path(), line_at(saved_text), line_at(this_text)));
+      checkpoint.path(), saved_line, this_line));
 }
 
 }  // namespace
 
 std::string save_state(const std::string& directory, const RunConfig& config, int64_t step,
-                       const TrainingState& state, const SkipGuard& guard) {
-  const std::vector<NamedView> tensors = state.tensors();
-  size_t bytes = size_t{1} << 20;  // the manifest
-  for (const NamedView& tensor : tensors) bytes += tensor.view.bytes();
-  CheckpointWriter writer(directory, bytes);
-  for (const NamedView& tensor : tensors) {
-    writer.add(tensor.name, to_host(state.backend, tensor.view).view());
+                       const TrainingState& state, const SkipGuard& guard,
+                       Communicator& communicator) {
+  const std::vector<ShardedTensor> tensors = state.tensors();
+  std::optional<CheckpointWriter> writer;
+  if (communicator.rank() == 0) {
+    int64_t bytes = kManifestBytes;
+    for (const ShardedTensor& tensor : tensors) {
+      bytes += tensor.shape.elements() * static_cast<int64_t>(size_of(DType::kFloat32));
+    }
+    writer.emplace(directory, static_cast<size_t>(bytes));
   }
+  for (const ShardedTensor& tensor : tensors) {
+    const Tensor whole = gather(tensor, state.backend, communicator);
+    if (writer) writer->add(tensor.name, whole.view());
+  }
+  if (!writer) return "";
   checkpoint::Manifest manifest;
   manifest.set_step(step);
   manifest.set_config(to_text(config.run));
@@ -65,7 +67,7 @@ std::string save_state(const std::string& directory, const RunConfig& config, in
   manifest.mutable_skip_guard()->set_mean_norm(guard.state().mean_norm);
   manifest.mutable_skip_guard()->set_accepted(guard.state().accepted);
   manifest.mutable_skip_guard()->set_skipped_in_a_row(guard.state().skipped_in_a_row);
-  return writer.commit(std::move(manifest), config.run.checkpoint().keep());
+  return writer->commit(std::move(manifest), config.run.checkpoint().keep());
 }
 
 std::optional<CheckpointReader> open_newest(const std::string& directory,
@@ -87,26 +89,41 @@ std::optional<CheckpointReader> open_newest(const std::string& directory,
                   paths.size(), directory));
 }
 
-int64_t load_state(const CheckpointReader& checkpoint, const RunConfig& config,
-                   const TrainingState& state, SkipGuard& guard) {
-  require_same_model(checkpoint, config);
-  const std::vector<NamedView> tensors = state.tensors();
-  std::vector<std::string> names;
-  for (const NamedView& tensor : tensors) names.push_back(tensor.name);
-  checkpoint.require_exactly(names);
+int64_t load_state(const CheckpointReader* checkpoint, const RunConfig& config,
+                   const TrainingState& state, SkipGuard& guard, Communicator& communicator) {
+  CHECK_EQ(checkpoint != nullptr, communicator.rank() == 0);
+  const std::vector<ShardedTensor> tensors = state.tensors();
+  int64_t step = 0;
+  SkipGuard::State saved_guard;
+  if (checkpoint != nullptr) {
+    require_same_model(*checkpoint, config);
+    std::vector<std::string> names;
+    for (const ShardedTensor& tensor : tensors) names.push_back(tensor.name);
+    checkpoint->require_exactly(names);
+    step = checkpoint->manifest().step();
+    const checkpoint::SkipGuard& saved = checkpoint->manifest().skip_guard();
+    saved_guard = {.mean_norm = saved.mean_norm(),
+                   .accepted = saved.accepted(),
+                   .skipped_in_a_row = saved.skipped_in_a_row()};
+  }
+  communicator.broadcast(View(&step, DType::kInt64, {1}), 0, "step of the checkpoint");
+  communicator.broadcast(View(&saved_guard, DType::kUint8, {sizeof(saved_guard)}), 0, "skip guard");
+  guard.restore(saved_guard);
+
   state.backend.fill_zero(state.parameters);  // the gaps between tensors
-  for (const NamedView& tensor : tensors) load_tensor(checkpoint, tensor, state.backend);
-  const checkpoint::SkipGuard& saved = checkpoint.manifest().skip_guard();
-  guard.restore({.mean_norm = saved.mean_norm(),
-                 .accepted = saved.accepted(),
-                 .skipped_in_a_row = saved.skipped_in_a_row()});
-  return checkpoint.manifest().step();
+  for (const ShardedTensor& tensor : tensors) {
+    load_tensor(checkpoint, tensor, state.backend, communicator);
+  }
+  BucketExchange(BucketExchange::Kind::kGather, communicator, state.buckets, state.parameters)
+      .finish();
+  return step;
 }
 
 void load_parameters(const CheckpointReader& checkpoint, const TrainingState& state) {
+  SelfCommunicator alone;
   state.backend.fill_zero(state.parameters);
-  for (const ParameterInfo& parameter : list_parameters(state.spec)) {
-    load_tensor(checkpoint, {parameter.name, parameter.in(state.parameters)}, state.backend);
+  for (const ShardedTensor& tensor : state.parameter_tensors()) {
+    load_tensor(&checkpoint, tensor, state.backend, alone);
   }
 }
 

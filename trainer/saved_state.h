@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "comm/communicator.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/config/config.h"
 #include "trainer/skip_guard.h"
@@ -14,9 +15,11 @@
 namespace reformer {
 
 /// Saves everything that the next step depends on, as the checkpoint of `step`, into the existing
-/// directory `directory`; keeps checkpoint.keep of them. Returns its path.
+/// directory `directory`; keeps checkpoint.keep of them. Rank 0 writes; nothing tells how many
+/// ranks there were. Collective. Returns its path, on rank 0.
 std::string save_state(const std::string& directory, const RunConfig& config, int64_t step,
-                       const TrainingState& state, const SkipGuard& guard);
+                       const TrainingState& state, const SkipGuard& guard,
+                       Communicator& communicator);
 
 /// The newest checkpoint in `directory` that is sound; each one that is not is passed to `say` in a
 /// line. None if the directory has no checkpoint at all. Throws CheckpointError if all are damaged,
@@ -24,12 +27,13 @@ std::string save_state(const std::string& directory, const RunConfig& config, in
 std::optional<CheckpointReader> open_newest(const std::string& directory,
                                             const std::function<void(const std::string&)>& say);
 
-/// Restores what save_state saved and returns the step. Throws CheckpointError, and then `state` is
+/// Restores what save_state saved, on any number of ranks, and returns the step. Rank 0 reads
+/// `checkpoint`, which is null elsewhere. Collective. Throws CheckpointError, and then `state` is
 /// undefined, if the checkpoint is of another model or optimizer.
-int64_t load_state(const CheckpointReader& checkpoint, const RunConfig& config,
-                   const TrainingState& state, SkipGuard& guard);
+int64_t load_state(const CheckpointReader* checkpoint, const RunConfig& config,
+                   const TrainingState& state, SkipGuard& guard, Communicator& communicator);
 
-/// Restores the parameters alone.
+/// Restores the parameters alone, on the only rank.
 void load_parameters(const CheckpointReader& checkpoint, const TrainingState& state);
 
 /// CRC32C over all parameters, names included: equal for equal models.

@@ -4,11 +4,17 @@
 #include <cmath>
 #include <vector>
 
+#include "comm/buckets.h"
 #include "kernels/core/fixed_point.h"
+#include "kernels/core/wide_sum.h"
+#include "trainer/gradient_buckets.h"
 #include "trainer/schedule.h"
 
 namespace reformer {
 namespace {
+
+// Sums of squares brought to the host at a time.
+constexpr int64_t kBlocksAtATime = 65536;
 
 /// The part of the step's batch that one rank works on.
 struct LocalBatch {
@@ -32,25 +38,50 @@ LocalBatch read_batch(const config::Run& run, const Dataset& dataset,
   return local;
 }
 
-int64_t sum_over_ranks(Communicator& communicator, int64_t value) {
-  communicator.all_reduce_sum(View(&value, DType::kInt64, {1}));
-  return value;
+/// Sums over all ranks of what a step counts. Every bit is the same on any number of ranks.
+struct StepTotals {
+  double loss = 0;
+  double correct = 0;
+  double gradient_norm = 0;
+  std::vector<int64_t> faults;
+};
+
+/// Σ g² of what this rank owns. The squares are added in fixed blocks, the blocks without rounding.
+WideSum own_squares(const TrainingState& state) {
+  int64_t begin = 0;
+  for (const Slice& slice : state.own_slices()) {
+    const int64_t end = begin + slice.elements() / kNormBlock;
+    if (end == begin) continue;
+    state.backend.sum_of_squares(
+        {.x = slice.of(state.gradients), .block_sums = state.norm_blocks.rows(begin, end)});
+    begin = end;
+  }
+  WideSum sum;
+  std::vector<double> squares;
+  for (int64_t first = 0; first < state.norm_blocks.elements(); first += kBlocksAtATime) {
+    const int64_t last = std::min(first + kBlocksAtATime, state.norm_blocks.elements());
+    squares.resize(static_cast<size_t>(last - first));
+    state.backend.download(state.norm_blocks.rows(first, last), squares.data());
+    for (const double square : squares) sum.add(square);
+  }
+  return sum;
 }
 
-/// Global L2 norm of the summed gradients, from fixed blocks added in a fixed order.
-double gradient_norm(const TrainingState& state) {
-  state.backend.sum_of_squares({.x = state.gradients, .block_sums = state.norm_blocks});
-  std::vector<double> blocks(static_cast<size_t>(state.norm_blocks.elements()));
-  state.backend.download(state.norm_blocks, blocks.data());
-  double sum = 0;
-  for (double block : blocks) sum += block;
-  return std::sqrt(sum);
-}
+StepTotals total_over_ranks(const TrainingState& state, Communicator& communicator) {
+  const auto tallies = static_cast<size_t>(state.tallies.elements());
+  std::vector<int64_t> sums(tallies);
+  state.backend.download(state.tallies, sums.data());
+  const WideSum own = own_squares(state);
+  sums.insert(sums.end(), own.words().begin(), own.words().end());
+  communicator.all_reduce_sum(View(sums.data(), DType::kInt64, {static_cast<int64_t>(sums.size())}),
+                              "totals of the step");
 
-std::vector<int64_t> download_integers(Backend& backend, const View& view) {
-  std::vector<int64_t> values(static_cast<size_t>(view.elements()));
-  backend.download(view, values.data());
-  return values;
+  WideSum::Words squares;
+  std::copy_n(&sums[tallies], WideSum::kWords, squares.begin());
+  return {.loss = static_cast<double>(sums[0]) * kSumStep,
+          .correct = static_cast<double>(sums[1]),
+          .gradient_norm = std::sqrt(WideSum(squares).value()),
+          .faults = {sums.begin() + 2, sums.begin() + static_cast<std::ptrdiff_t>(tallies)}};
 }
 
 /// Factor that brings a gradient of norm `norm` down to `limit`; 1 if it is shorter, or limit is 0.
@@ -72,11 +103,13 @@ StepResult train_step(const config::Run& run, const Dataset& dataset, Communicat
   const int64_t leaves_per_sample = (length + state.spec.leaf_tokens - 1) / state.spec.leaf_tokens;
 
   const LocalBatch local = read_batch(run, dataset, communicator, step);
-  const int64_t valid_labels = sum_over_ranks(communicator, local.valid_labels);
-  for (const View& sum : {state.gradients, state.loss, state.correct, state.faults}) {
-    backend.fill_zero(sum);
-  }
+  const int64_t valid_labels = communicator.sum(local.valid_labels, "valid labels");
+  backend.fill_zero(state.gradients);
+  backend.fill_zero(state.tallies);
 
+  // Each part of the gradient is summed over the ranks while the backward pass goes on below it.
+  BucketExchange reduction(BucketExchange::Kind::kReduce, communicator, state.buckets,
+                           state.gradients);
   int64_t first_sample = local.first;
   for (const TokenBatch& batch : local.micro_batches) {
     const int64_t samples = batch.tokens.shape()[0];
@@ -97,33 +130,42 @@ StepResult train_step(const config::Run& run, const Dataset& dataset, Communicat
     const LossSums sums{.scale = 1.0 / static_cast<double>(valid_labels),
                         .loss = state.loss,
                         .correct = state.correct};
-    state.model.accumulate_gradients(pass, tokens, labels, sums, state.gradients);
+    const bool last = &batch == &local.micro_batches.back();
+    state.model.accumulate_gradients(pass, tokens, labels, sums, state.gradients, [&](int part) {
+      if (last) reduction.start(bucket_of_part(state.spec, part));
+    });
     first_sample += samples;
   }
+  reduction.finish();
 
-  for (const View& sum : {state.gradients, state.loss, state.correct, state.faults}) {
-    communicator.all_reduce_sum(sum);
-  }
-
-  StepResult result;
-  result.loss = static_cast<double>(download_integers(backend, state.loss)[0]) * kSumStep;
-  result.accuracy = static_cast<double>(download_integers(backend, state.correct)[0]) /
-                    static_cast<double>(valid_labels);
-  result.learning_rate = learning_rate(run.training(), step);
-  result.gradient_norm = gradient_norm(state);
-  result.tokens = samples_in_step * length;
+  const StepTotals totals = total_over_ranks(state, communicator);
+  StepResult result{.loss = totals.loss,
+                    .accuracy = totals.correct / static_cast<double>(valid_labels),
+                    .learning_rate = learning_rate(run.training(), step),
+                    .gradient_norm = totals.gradient_norm,
+                    .tokens = samples_in_step * length,
+                    .seconds_waited = reduction.seconds_waited()};
+  // A function of sums over all ranks: all skip, or none does.
   result.skipped = guard.judge({.step = step,
-                                .loss = result.loss,
-                                .gradient_norm = result.gradient_norm,
-                                .faults = download_integers(backend, state.faults)});
+                                .loss = totals.loss,
+                                .gradient_norm = totals.gradient_norm,
+                                .faults = totals.faults});
   if (result.skipped) return result;
 
-  const double scale = clip_scale(result.gradient_norm, run.training().clip_norm());
-  state.optimizer->update({.step = step,
-                           .rate = static_cast<float>(result.learning_rate),
-                           .gradient_scale = static_cast<float>(scale),
-                           .parameters = state.parameters,
-                           .gradients = state.gradients});
+  const double scale = clip_scale(totals.gradient_norm, run.training().clip_norm());
+  const UpdateArgs update{.step = step,
+                          .rate = static_cast<float>(result.learning_rate),
+                          .gradient_scale = static_cast<float>(scale),
+                          .parameters = state.parameters,
+                          .gradients = state.gradients};
+  BucketExchange gathering(BucketExchange::Kind::kGather, communicator, state.buckets,
+                           state.parameters);
+  for (size_t bucket = 0; bucket < state.buckets.size(); ++bucket) {
+    state.optimizer->update_bucket(bucket, update);
+    gathering.start(bucket);
+  }
+  gathering.finish();
+  result.seconds_waited += gathering.seconds_waited();
   return result;
 }
 

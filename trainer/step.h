@@ -18,11 +18,14 @@ struct StepResult {
   double gradient_norm = 0;  // before clipping
   int64_t tokens = 0;        // tokens read, over all ranks
   bool skipped = false;      // the state is untouched
+  // Exchange of gradients and parameters that this rank did nothing beside, seconds.
+  double seconds_waited = 0;
 };
 
-/// Runs step `step` (from 1) of `run`: all micro-batches of this rank, reduction over the ranks,
-/// clipping, and the update, unless `guard` has all ranks skip it. Collective. Throws
-/// DivergenceError when the guard gives up.
+/// Runs step `step` (from 1) of `run`: all micro-batches of this rank, gradients summed over the
+/// ranks, clipping, and the update, unless `guard` has all ranks skip it. Collective: `state` was
+/// made for this rank of `communicator`. Losses, norm and parameters are the same, to the bit, on
+/// any number of ranks. Throws DivergenceError when the guard gives up.
 StepResult train_step(const config::Run& run, const Dataset& dataset, Communicator& communicator,
                       TrainingState& state, SkipGuard& guard, int64_t step);
 

@@ -15,8 +15,10 @@ struct TrainOptions {
   std::string run_directory;
   /// Stop, and save, after this step; the schedule still runs to training.steps. 0: training.steps.
   int64_t stop_at = 0;
-  /// When it becomes true, the step under way is finished and saved.
+  /// When it becomes true on any rank, the step under way is finished and saved.
   const std::atomic<bool>* stop = nullptr;
+  /// Ranks that share this machine's memory.
+  int local_ranks = 1;
 };
 
 enum class TrainOutcome {
@@ -25,8 +27,9 @@ enum class TrainOutcome {
   kInterrupted,  // `stop` became true
 };
 
-/// Resumes from the newest sound checkpoint in the run directory, if there is one. Writes there:
-/// config.txtpb, train.log, metrics.jsonl, checkpoints/. Throws the types of errors.h.
+/// Resumes from the newest sound checkpoint in the run directory, if there is one. Rank 0 writes
+/// there: config.txtpb, train.log, metrics.jsonl, checkpoints/; with several ranks each writes its
+/// flight record. Collective. Throws the types of errors.h.
 TrainOutcome train(const RunConfig& config, const TrainOptions& options, Backend& backend,
                    Communicator& communicator);
 

@@ -1,27 +1,47 @@
 #include "trainer/training_state.h"
 
+#include "trainer/gradient_buckets.h"
 #include "trainer/model/parameters.h"
 
 namespace reformer {
+namespace {
+
+/// The embedding, every layer, the head; see Pass::faults.
+int64_t fault_rows(const ModelSpec& spec) {
+  return static_cast<int64_t>(spec.layers.size()) + 2;
+}
+
+int64_t elements_of(const std::vector<Slice>& slices) {
+  int64_t elements = 0;
+  for (const Slice& slice : slices) elements += slice.elements();
+  return elements;
+}
+
+}  // namespace
 
 TrainingState::TrainingState(const config::Run& run, const ModelSpec& model_spec,
-                             Backend& on_backend, Arena& in_arena)
+                             Backend& on_backend, Arena& in_arena, int own_rank, int ranks)
     : spec(model_spec),
       backend(on_backend),
       arena(in_arena),
+      rank(own_rank),
+      buckets(make_buckets(spec, run.optimizer().kind(), ranks)),
       parameters(arena.allocate(DType::kFloat32, {flat_elements(spec)}, MemoryUse::kParameters)),
       gradients(arena.allocate(spec.exact_sums ? DType::kInt64 : DType::kFloat32,
                                {flat_elements(spec)}, MemoryUse::kGradients)),
-      loss(arena.allocate(DType::kInt64, {1}, MemoryUse::kGradients)),
-      correct(arena.allocate(DType::kInt64, {1}, MemoryUse::kGradients)),
-      faults(arena.allocate(DType::kInt64,
-                            {static_cast<int64_t>(spec.layers.size()) + 2, kFaultKinds},
-                            MemoryUse::kGradients)),
-      norm_blocks(arena.allocate(DType::kFloat64,
-                                 {(gradients.elements() + kNormBlock - 1) / kNormBlock},
+      tallies(arena.allocate(DType::kInt64, {2 + fault_rows(spec) * kFaultKinds},
+                             MemoryUse::kGradients)),
+      loss(tallies.rows(0, 1)),
+      correct(tallies.rows(1, 2)),
+      faults(tallies.rows(2, tallies.elements()).reshape({fault_rows(spec), kFaultKinds})),
+      norm_blocks(arena.allocate(DType::kFloat64, {elements_of(own_slices()) / kNormBlock},
                                  MemoryUse::kGradients)),
       model(spec, parameters),
-      optimizer(make_optimizer(run.optimizer(), spec, backend, arena)) {}
+      optimizer(
+          make_optimizer(run.optimizer(), spec,
+                         {.buckets = buckets, .rank = rank, .backend = backend, .arena = arena})) {
+  static_assert(kSliceAlignment % kNormBlock == 0);
+}
 
 void TrainingState::initialize_parameters(uint64_t seed) const {
   backend.fill_zero(parameters);
@@ -47,13 +67,28 @@ TokenLayout TrainingState::layout_of(int64_t first_sample, int64_t samples, int6
           .leaf = spec.leaf_tokens};
 }
 
-std::vector<NamedView> TrainingState::tensors() const {
-  std::vector<NamedView> tensors;
+std::vector<ShardedTensor> TrainingState::parameter_tensors() const {
+  std::vector<ShardedTensor> tensors;
   for (const ParameterInfo& parameter : list_parameters(spec)) {
-    tensors.push_back({parameter.name, parameter.in(parameters)});
+    const Slice whole{parameter.offset, parameter.offset + parameter.shape.elements()};
+    const Bucket& bucket = buckets[bucket_of_part(spec, parameter.part)];
+    std::vector<Slice> parts = parts_within(whole, bucket.slices);
+    const View part = parts[static_cast<size_t>(rank)].of(parameter.in(parameters));
+    tensors.push_back({parameter.name, parameter.shape, std::move(parts), part});
   }
-  for (NamedView& state : optimizer->state()) tensors.push_back(std::move(state));
   return tensors;
+}
+
+std::vector<ShardedTensor> TrainingState::tensors() const {
+  std::vector<ShardedTensor> tensors = parameter_tensors();
+  for (ShardedTensor& state : optimizer->state()) tensors.push_back(std::move(state));
+  return tensors;
+}
+
+std::vector<Slice> TrainingState::own_slices() const {
+  std::vector<Slice> slices;
+  for (const Bucket& bucket : buckets) slices.push_back(bucket.slices[static_cast<size_t>(rank)]);
+  return slices;
 }
 
 }  // namespace reformer

@@ -9,14 +9,17 @@
 #include "trainer/model/model_spec.h"
 #include "trainer/model/reformer.h"
 #include "trainer/optimizer.h"
+#include "trainer/sharded_tensor.h"
 
 namespace reformer {
 
 class TrainingState {
  public:
-  /// Allocates parameters, gradients and optimizer state in `arena`. The parameters are undefined
-  /// until they are initialised or loaded. `backend` and `arena` must outlive the state.
-  TrainingState(const config::Run& run, const ModelSpec& spec, Backend& backend, Arena& arena);
+  /// Allocates, in `arena`, all parameters and gradients, and the optimizer state of what rank
+  /// `rank` of `ranks` owns. The parameters are undefined until they are initialised or loaded.
+  /// `backend` and `arena` must outlive the state.
+  TrainingState(const config::Run& run, const ModelSpec& spec, Backend& backend, Arena& arena,
+                int rank = 0, int ranks = 1);
 
   void initialize_parameters(uint64_t seed) const;
 
@@ -26,19 +29,26 @@ class TrainingState {
   /// The layout of `samples` whole sequences of `length` tokens, from `first_sample` on.
   TokenLayout layout_of(int64_t first_sample, int64_t samples, int64_t length) const;
 
-  /// Parameters and optimizer state, tensor by tensor, without alignment gaps.
-  std::vector<NamedView> tensors() const;
+  /// Parameters, tensor by tensor, without alignment gaps; and the same with the optimizer's state.
+  std::vector<ShardedTensor> parameter_tensors() const;
+  std::vector<ShardedTensor> tensors() const;
+
+  /// What this rank owns of the gradients: its slice of each bucket.
+  std::vector<Slice> own_slices() const;
 
   const ModelSpec spec;
   Backend& backend;
   Arena& arena;
+  const int rank;
+  const std::vector<Bucket> buckets;  // in the order of the backward pass
 
   const View parameters;   // Float32 [flat_elements]
   const View gradients;    // Int64 or Float32 [flat_elements]
-  const View loss;         // Int64 [1], sums of one step; see CrossEntropyArgs
+  const View tallies;      // Int64 [2 + …]: loss, correct and faults, which are summed over ranks
+  const View loss;         // Int64 [1]; see CrossEntropyArgs
   const View correct;      // Int64 [1]
   const View faults;       // Int64 [layers + 2, kFaultKinds]; see Pass
-  const View norm_blocks;  // Float64; see SumOfSquaresArgs
+  const View norm_blocks;  // Float64 [own elements / kNormBlock]; see SumOfSquaresArgs
   const Reformer model;
   const std::unique_ptr<Optimizer> optimizer;
 };

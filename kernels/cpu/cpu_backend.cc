@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 
+#include "kernels/core/cores.h"
 #include "kernels/core/errors.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/thread_pool.h"
@@ -121,7 +122,8 @@ class CpuBackend final : public Backend {
 }  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(int threads) {
-  return std::make_unique<CpuBackend>(threads == 0 ? cpu::available_cores() : threads);
+  return std::make_unique<CpuBackend>(threads == 0 ? static_cast<int>(usable_cores().size())
+                                                   : threads);
 }
 
 }  // namespace reformer

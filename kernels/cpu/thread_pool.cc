@@ -1,9 +1,5 @@
 #include "kernels/cpu/thread_pool.h"
 
-#include <algorithm>
-
-#include <sched.h>
-
 #include "kernels/core/check.h"
 
 namespace reformer::cpu {
@@ -81,15 +77,6 @@ void ThreadPool::run_tasks(int thread) {
     if (index >= count_) return;
     (*body_)(index, thread);
   }
-}
-
-int available_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) {
-    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  }
-  return std::max(1, CPU_COUNT(&set));
 }
 
 }  // namespace reformer::cpu

@@ -60,7 +60,4 @@ class ThreadPool {
   std::vector<std::thread> workers_;
 };
 
-/// Cores that this process may run on (its CPU affinity), at least 1.
-int available_cores();
-
 }  // namespace reformer::cpu

@@ -237,10 +237,15 @@ void sum_of_squares(ThreadPool& pool, const SumOfSquaresArgs& args) {
   const int64_t blocks = (count + kNormBlock - 1) / kNormBlock;
   check_view(args.block_sums, DType::kFloat64, {blocks});
   with_gradient_elements(args.x, [&](const auto* x) {
-    for_pieces(pool, count, kNormBlock, [&](int64_t begin, int64_t end) {
-      double sum = 0;
-      for (int64_t i = begin; i < end; ++i) sum += real_value(x[i]) * real_value(x[i]);
-      args.block_sums.data<double>()[begin / kNormBlock] = sum;
+    double* const block_sums = args.block_sums.data<double>();
+    for_pieces(pool, blocks, kElements / kNormBlock, [&](int64_t first, int64_t last) {
+      for (int64_t block = first; block < last; ++block) {
+        const int64_t end = std::min((block + 1) * kNormBlock, count);
+        double sum = 0;
+        for (int64_t i = block * kNormBlock; i < end; ++i)
+          sum += real_value(x[i]) * real_value(x[i]);
+        block_sums[block] = sum;
+      }
     });
   });
 }

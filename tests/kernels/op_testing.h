@@ -133,4 +133,13 @@ class TestGradientSum {
   Tensor faults_{DType::kInt64, {kFaultKinds}};
 };
 
+inline Tensor copy_of(const View& view) {
+  Tensor copy(view.dtype(), view.shape());
+  if (view.bytes() > 0) std::memcpy(copy.view().raw(), view.raw(), view.bytes());
+  return copy;
+}
+inline Tensor copy_of(const Tensor& tensor) {
+  return copy_of(tensor.view());
+}
+
 }  // namespace reformer::testing

@@ -1,12 +1,12 @@
 // Shapes and tensors for the tests of ops on [rows, width] activations.
 #pragma once
 
-#include <cstring>
 #include <vector>
 
 #include "kernels/core/fixed_point.h"
 #include "kernels/core/view.h"
 #include "kernels/token_layout.h"
+#include "tests/kernels/op_testing.h"
 
 namespace reformer::testing {
 
@@ -31,13 +31,6 @@ inline std::vector<Case> cases() {
   return {{layout_of(1, 1), 1},    {layout_of(2, 3), 7},    {layout_of(1, 30), 8},
           {layout_of(3, 5), 64},   {layout_of(1, 17), 33},  {layout_of(2, 19), 200},
           {layout_of(1, 9), 1023}, {layout_of(70, 9), 130}, {layout_of(1, 0), 16}};
-}
-
-inline Tensor copy_of(const Tensor& tensor) {
-  Tensor copy(tensor.view().dtype(), tensor.shape());
-  if (tensor.elements() > 0)
-    std::memcpy(copy.view().raw(), tensor.view().raw(), copy.view().bytes());
-  return copy;
 }
 
 inline Tensor floats(const Shape& shape) {

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include <gtest/gtest.h>
-#include <sched.h>
 
 namespace reformer::cpu {
 namespace {
@@ -126,21 +125,6 @@ TEST(ThreadPool, ThreadsDoNotShareScratch) {
 TEST(ThreadPoolDeathTest, NeedsAThread) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(ThreadPool(0), "threads >= 1");
-}
-
-TEST(AvailableCores, FollowsTheAffinityOfTheProcess) {
-  cpu_set_t before;
-  ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
-  EXPECT_EQ(available_cores(), CPU_COUNT(&before));
-
-  size_t first = 0;
-  while (!CPU_ISSET(first, &before)) ++first;
-  cpu_set_t one;
-  CPU_ZERO(&one);
-  CPU_SET(first, &one);
-  ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
-  EXPECT_EQ(available_cores(), 1);
-  ASSERT_EQ(sched_setaffinity(0, sizeof(before), &before), 0);
 }
 
 }  // namespace

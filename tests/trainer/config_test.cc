@@ -206,6 +206,8 @@ execution {
   activations: RECONSTRUCT
   sums: EXACT
   leaf_tokens: 1024
+  ranks: 0
+  timeout_seconds: 600
 }
 )");
 }

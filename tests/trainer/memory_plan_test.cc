@@ -1,11 +1,13 @@
 // The plan is what a real step and evaluation take, to the byte, and says how it grows.
 #include "trainer/memory_plan.h"
 
+#include <algorithm>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "comm/self.h"
+#include "comm/threads.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "tests/trainer/checkpoint_testing.h"
 #include "tests/trainer/config_testing.h"
@@ -38,21 +40,21 @@ size_t bytes_of(const MemoryPlan& plan, MemoryUse use) {
   return plan.by_use[static_cast<size_t>(use)];
 }
 
-/// What the arena really held at most.
-MemoryPlan measure(const RunConfig& config, bool training) {
+/// What the arena of a rank really held at most.
+MemoryPlan measure(const RunConfig& config, bool training, Communicator& communicator) {
   const std::unique_ptr<Backend> backend = make_cpu_backend(1);
   const std::unique_ptr<Arena> arena = backend->make_arena(size_t{1} << 28);
   const std::unique_ptr<Dataset> dataset = make_dataset(config.run);
-  TrainingState state(config.run, config.model, *backend, *arena);
+  TrainingState state(config.run, config.model, *backend, *arena, communicator.rank(),
+                      communicator.size());
   state.initialize_parameters(1);
   if (training) {
-    SelfCommunicator communicator;
     SkipGuard guard(config.run.training());
     for (int64_t step : {1, 2}) {
       train_step(config.run, *dataset, communicator, state, guard, step);
     }
   }
-  evaluate(config.run, *dataset, state);
+  evaluate(config.run, *dataset, communicator, state);
   return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
 }
 
@@ -68,9 +70,24 @@ class PlanTest : public ::testing::TestWithParam<std::vector<std::string>> {};
 
 TEST_P(PlanTest, IsWhatTrainingAndEvaluationTake) {
   const RunConfig config = config_with(GetParam());
-  expect_equal(plan_training(config), measure(config, /*training=*/true));
-  expect_equal(plan_evaluation(config), measure(config, /*training=*/false));
+  SelfCommunicator alone;
+  expect_equal(plan_training(config), measure(config, /*training=*/true, alone));
+  expect_equal(plan_evaluation(config), measure(config, /*training=*/false, alone));
   EXPECT_LE(plan_evaluation(config).arena_bytes, plan_training(config).arena_bytes);
+}
+
+TEST_P(PlanTest, IsWhatTheLargestOfSeveralRanksTakes) {
+  constexpr int kRanks = 3;
+  const RunConfig config = config_with(GetParam());
+  std::vector<MemoryPlan> real(kRanks);
+  run_as_threads(kRanks, [&](Communicator& communicator) {
+    real[static_cast<size_t>(communicator.rank())] =
+        measure(config, /*training=*/true, communicator);
+  });
+  expect_equal(plan_training(config, kRanks),
+               *std::max_element(real.begin(), real.end(), [](const auto& a, const auto& b) {
+                 return a.arena_bytes < b.arena_bytes;
+               }));
 }
 
 INSTANTIATE_TEST_SUITE_P(Settings, PlanTest,
@@ -116,6 +133,31 @@ TEST(PlanGrowthTest, StoredActivationsGrowWithTheLayers) {
   EXPECT_EQ(stored("model.layers=16"), 4 * four);
 }
 
+TEST(PlanGrowthTest, OptimizerStateIsSharedOutOverTheRanks) {
+  for (const char* kind : {"ADAMW", "ADAFACTOR"}) {
+    SCOPED_TRACE(kind);
+    // Layers enough that tensors, which Adafactor does not cut, can be dealt out evenly.
+    const RunConfig config = config_with({std::string("optimizer.kind=") + kind, "model.width=128",
+                                          "model.ff_width=128", "model.layers=16"});
+    const auto state = [&](int ranks) {
+      return static_cast<double>(bytes_of(plan_training(config, ranks), MemoryUse::kOptimizer));
+    };
+    // Scratch for the largest tensor is not state.
+    const double scratch = std::string(kind) == "ADAFACTOR" ? 4 * 128 * 128 : 0;
+    const double whole = state(1) - scratch;
+    for (const int ranks : {2, 4, 8}) {
+      EXPECT_NEAR((state(ranks) - scratch) * ranks / whole, 1, 0.1) << ranks << " ranks";
+    }
+  }
+}
+
+TEST(PlanGrowthTest, ParametersAndGradientsAreNot) {
+  const RunConfig config = config_with({});
+  for (const MemoryUse use : {MemoryUse::kParameters, MemoryUse::kStreams}) {
+    EXPECT_EQ(bytes_of(plan_training(config, 3), use), bytes_of(plan_training(config, 1), use));
+  }
+}
+
 TEST(PlanGrowthTest, GradientAccumulationTakesNoMemory) {
   const MemoryPlan small = plan_training(config_with({"training.batch=2"}));
   const MemoryPlan large = plan_training(config_with({"training.batch=1000"}));
@@ -130,6 +172,17 @@ TEST(PlanGrowthTest, AModelThatFitsNowhereCanBePlanned) {
 
 TEST(RequireAvailableTest, PassesWhatFits) {
   EXPECT_NO_THROW(require_available({.arena_bytes = 4096}));
+}
+
+TEST(RequireAvailableTest, CountsAllRanksOfTheMachine) {
+  const size_t half = available_memory().value() / 2;
+  EXPECT_NO_THROW(require_available({.arena_bytes = half}, 1));
+  try {
+    require_available({.arena_bytes = half}, 4);
+    FAIL() << "too much";
+  } catch (const DeviceError& error) {
+    expect_contains(error.what(), "for 4 ranks on this machine");
+  }
 }
 
 TEST(RequireAvailableTest, SaysWhatIsNeededAndWhatHelps) {

@@ -53,10 +53,11 @@ TEST(MetricsTest, AStepIsOneObjectWithEveryField) {
   metrics.gradient_norm = 1.5;
   metrics.tokens_per_second = 1000;
   metrics.model_flops_per_second = 1e9;
+  metrics.seconds_waited = 0.125;
   EXPECT_EQ(to_json(metrics),
             R"({"step":12,"loss":2,"bits_per_token":2.8853900817779268,"accuracy":0.5,)"
             R"("learning_rate":0.25,"gradient_norm":1.5,"tokens_per_second":1000,)"
-            R"("model_flops_per_second":1000000000,"skipped":false})");
+            R"("model_flops_per_second":1000000000,"seconds_waited":0.125,"skipped":false})");
   metrics.skipped = "a \"bad\" \\ step";
   EXPECT_EQ(value_of(to_json(metrics), "skipped"), R"("a \"bad\" \\ step")");
 }

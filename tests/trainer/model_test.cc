@@ -112,7 +112,14 @@ TEST(ModelTest, BackwardRebuildsTheBitsOfTheForwardPass) {
   ReversibleStack stack(pass, weights);
   stack.forward({x1.view(), x2.view()});
   EXPECT_FALSE(same_bits(x1.view(), x1_before.view()));
-  stack.backward({x1.view(), x2.view()}, {dx1.view(), dx2.view()}, gradients);
+  std::vector<int> done;
+  stack.backward({x1.view(), x2.view()}, {dx1.view(), dx2.view()}, gradients,
+                 [&](int layer) { done.push_back(layer); });
+  std::reverse(done.begin(), done.end());
+  EXPECT_EQ(done.size(), spec.layers.size());
+  for (size_t layer = 0; layer < done.size(); ++layer) {
+    EXPECT_EQ(done[layer], static_cast<int>(layer)) << "from the last to the first";
+  }
   EXPECT_TRUE(same_bits(x1.view(), x1_before.view()));
   EXPECT_TRUE(same_bits(x2.view(), x2_before.view()));
   EXPECT_EQ(model.fault_count(), 0);

@@ -95,7 +95,7 @@ TEST_F(PassTest, EverySiteOfEveryLayerDropsByAStreamOfItsOwn) {
   std::set<uint64_t> keys;
   for (int64_t step : {5, 6}) {
     pass.step = step;
-    for (int layer = Pass::kEmbeddingRow; layer <= pass.head_row(); ++layer) {
+    for (int layer = kEmbeddingPart; layer <= pass.spec.head_part(); ++layer) {
       for (DropoutSite site :
            {DropoutSite::kEmbedding, DropoutSite::kAttentionWeights, DropoutSite::kAttentionOutput,
             DropoutSite::kFeedForwardHidden, DropoutSite::kFeedForwardOutput, DropoutSite::kHead}) {
@@ -119,9 +119,9 @@ TEST_F(PassTest, AttentionWeightsHaveARateOfTheirOwnAndEvaluationDropsNothing) {
 TEST_F(PassTest, FaultsOfEveryPlaceAreCountedApart) {
   const Pass pass = model_.pass(1, 10);
   const int64_t* const first = pass.faults.data<int64_t>();
-  EXPECT_EQ(pass.faults_of(Pass::kEmbeddingRow).data<int64_t>(), first);
+  EXPECT_EQ(pass.faults_of(kEmbeddingPart).data<int64_t>(), first);
   EXPECT_EQ(pass.faults_of(0).data<int64_t>(), first + kFaultKinds);
-  EXPECT_EQ(pass.faults_of(pass.head_row()).data<int64_t>(), first + 3 * kFaultKinds);
+  EXPECT_EQ(pass.faults_of(pass.spec.head_part()).data<int64_t>(), first + 3 * kFaultKinds);
   EXPECT_EQ(pass.faults_of(1).shape(), (Shape{kFaultKinds}));
 }
 

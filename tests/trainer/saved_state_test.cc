@@ -46,19 +46,19 @@ class TestRun {
 
   /// Trains steps [first, last]; the losses.
   std::vector<double> train(int64_t first, int64_t last) {
-    SelfCommunicator communicator;
     std::vector<double> losses;
     for (int64_t step = first; step <= last; ++step) {
-      losses.push_back(train_step(config.run, *dataset_, communicator, state, guard, step).loss);
+      losses.push_back(train_step(config.run, *dataset_, alone_, state, guard, step).loss);
     }
     return losses;
   }
 
   std::string save(const std::string& directory, int64_t step) {
-    return save_state(directory, config, step, state, guard);
+    return save_state(directory, config, step, state, guard, alone_);
   }
   int64_t load(const std::string& path) {
-    return load_state(CheckpointReader(path), config, state, guard);
+    const CheckpointReader checkpoint(path);
+    return load_state(&checkpoint, config, state, guard, alone_);
   }
 
   const RunConfig config;
@@ -67,6 +67,7 @@ class TestRun {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Arena> arena_;
   std::unique_ptr<Dataset> dataset_;
+  SelfCommunicator alone_;
 
  public:
   TrainingState state;
@@ -103,12 +104,12 @@ TEST_P(EveryOptimizer, TrainingGoesOnAsIfItHadNeverStopped) {
   std::fill_n(second.state.parameters.data<float>(), second.state.parameters.elements(), 7.0f);
   EXPECT_EQ(second.load(path), 3);
   EXPECT_TRUE(same_bits(second.state.parameters, first.state.parameters)) << "gaps included";
-  const std::vector<NamedView> expected = first.state.tensors();
-  const std::vector<NamedView> actual = second.state.tensors();
+  const std::vector<ShardedTensor> expected = first.state.tensors();
+  const std::vector<ShardedTensor> actual = second.state.tensors();
   ASSERT_EQ(actual.size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) {
     EXPECT_EQ(actual[i].name, expected[i].name);
-    EXPECT_TRUE(same_bits(actual[i].view, expected[i].view)) << expected[i].name;
+    EXPECT_TRUE(same_bits(actual[i].part, expected[i].part)) << expected[i].name;
   }
   EXPECT_EQ(second.train(4, 6), first.train(4, 6));
   EXPECT_TRUE(same_bits(second.state.parameters, first.state.parameters));
@@ -161,12 +162,12 @@ TEST_F(SavedStateTest, ParametersAloneLeaveTheOptimizerAsItWas) {
   first.train(1, 2);
   const std::string path = first.save(directory_.path(), 2);
   TestRun second({"optimizer.kind=ADAFACTOR"}, /*seed=*/99);  // evaluation has no use for it
-  const std::vector<NamedView> of_optimizer = second.state.optimizer->state();
+  const std::vector<ShardedTensor> of_optimizer = second.state.optimizer->state();
   load_parameters(CheckpointReader(path), second.state);
   EXPECT_TRUE(same_bits(second.state.parameters, first.state.parameters));
-  for (const NamedView& tensor : of_optimizer) {
-    const Tensor zeros(DType::kFloat32, tensor.view.shape());
-    EXPECT_TRUE(same_bits(tensor.view, zeros.view())) << tensor.name;
+  for (const ShardedTensor& tensor : of_optimizer) {
+    const Tensor zeros(DType::kFloat32, tensor.part.shape());
+    EXPECT_TRUE(same_bits(tensor.part, zeros.view())) << tensor.name;
   }
 }
 
@@ -174,7 +175,7 @@ TEST_F(SavedStateTest, TheDigestIsOfTheParametersAlone) {
   TestRun run;
   const uint32_t first = parameter_digest(CheckpointReader(run.save(directory_.path(), 1)));
   run.guard.restore({.mean_norm = 5, .accepted = 9, .skipped_in_a_row = 0});
-  run.state.optimizer->state()[0].view.data<float>()[0] = 3;
+  run.state.optimizer->state()[0].part.data<float>()[0] = 3;
   EXPECT_EQ(parameter_digest(CheckpointReader(run.save(directory_.path(), 2))), first);
   run.state.parameters.data<float>()[5] += 1;
   EXPECT_NE(parameter_digest(CheckpointReader(run.save(directory_.path(), 3))), first);

@@ -54,7 +54,7 @@ LossHead::Tile LossHead::compute_tile(const TokenChunk& chunk, const Streams& x,
                       .beta = weights_.norm_beta,
                       .epsilon = pass_.spec.layer_norm_epsilon,
                       .y = tile.normed});
-  const Dropout dropout = pass_.dropout(pass_.head_row(), DropoutSite::kHead);
+  const Dropout dropout = pass_.dropout(pass_.spec.head_part(), DropoutSite::kHead);
   backend.dropout({.layout = chunk.layout, .dropout = dropout, .x = tile.normed, .y = tile.normed});
   backend.linear({.layout = chunk.layout,
                   .x = tile.normed,
@@ -72,13 +72,13 @@ void LossHead::cross_entropy(const Tile& tile, const View& labels, const LossSum
                                .gradient = gradient,
                                .loss = sums.loss,
                                .correct = sums.correct,
-                               .sum = pass_.token_sum(pass_.head_row())});
+                               .sum = pass_.token_sum(pass_.spec.head_part())});
 }
 
 void LossHead::backward_tile(const TokenChunk& chunk, const Tile& tile,
                              const HeadTensors& gradients, const Streams& dx) const {
   Backend& backend = pass_.backend;
-  const int row = pass_.head_row();
+  const int row = pass_.spec.head_part();
   const View& dlogits = tile.logits;
   backend.linear_backward_weight({.layout = chunk.layout,
                                   .x = tile.normed,

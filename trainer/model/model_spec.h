@@ -24,6 +24,10 @@ struct LayerSpec {
   int64_t too_short_to_hash = 0;
 };
 
+/// The parts of a model are its layers, by their index, the embedding before and the head after
+/// them.
+inline constexpr int kEmbeddingPart = -1;
+
 struct ModelSpec {
   int64_t vocabulary = 256;
   int64_t width = 256;      // d_model
@@ -42,6 +46,8 @@ struct ModelSpec {
   bool exact_sums = true;                // gradients in int64, or Float32
   int64_t leaf_tokens = 1024;
   int64_t tile_tokens = 128;
+
+  int head_part() const { return static_cast<int>(layers.size()); }
 };
 
 }  // namespace reformer

@@ -20,8 +20,8 @@ float inverse_sqrt(int64_t n) {
   return 1.0f / std::sqrt(static_cast<float>(n));
 }
 
-/// Calls visit(name, slot, shape, mean, deviation) for every parameter in the order of the flat
-/// buffer, `slot` being its place in `tensors`. The one list that layout and binding share.
+/// Calls visit(part, name, slot, shape, mean, deviation) for every parameter in the order of the
+/// flat buffer, `slot` being its place in `tensors`. The one list that layout and binding share.
 template <typename Visit>
 void for_each_parameter(const ModelSpec& spec, ModelTensors& tensors, const Visit& visit) {
   const int64_t width = spec.width;
@@ -29,51 +29,53 @@ void for_each_parameter(const ModelSpec& spec, ModelTensors& tensors, const Visi
   // The 2·layers block outputs add up in the streams.
   const float residual = inverse_sqrt(2 * layers);
 
-  visit("embedding.tokens", tensors.embedding.table, Shape{spec.vocabulary, width}, 0.0f,
-        kTokenDeviation);
+  visit(kEmbeddingPart, "embedding.tokens", tensors.embedding.table, Shape{spec.vocabulary, width},
+        0.0f, kTokenDeviation);
   tensors.embedding.axes.resize(spec.position_axes.size());
   for (size_t axis = 0; axis < spec.position_axes.size(); ++axis) {
     const PositionAxis& extent = spec.position_axes[axis];
-    visit(fmt::format("embedding.positions.{}", axis), tensors.embedding.axes[axis],
+    visit(kEmbeddingPart, fmt::format("embedding.positions.{}", axis), tensors.embedding.axes[axis],
           Shape{extent.extent, extent.width}, 0.0f, kPositionDeviation);
   }
 
   tensors.attention.resize(spec.layers.size());
   tensors.feed_forward.resize(spec.layers.size());
   for (size_t layer = 0; layer < spec.layers.size(); ++layer) {
+    const auto part = static_cast<int>(layer);
     const AttentionPattern& pattern = spec.layers[layer].attention;
     const int64_t inner = pattern.heads * pattern.head_dim;
     AttentionTensors& attention = tensors.attention[layer];
     const std::string a = fmt::format("layers.{}.attention.", layer);
-    visit(a + "norm.gamma", attention.norm_gamma, Shape{width}, 1.0f, 0.0f);
-    visit(a + "norm.beta", attention.norm_beta, Shape{width}, 0.0f, 0.0f);
+    visit(part, a + "norm.gamma", attention.norm_gamma, Shape{width}, 1.0f, 0.0f);
+    visit(part, a + "norm.beta", attention.norm_beta, Shape{width}, 0.0f, 0.0f);
     const bool shared = has_shared_query_key(pattern.kind);
-    visit(a + (shared ? "query_key.weight" : "query.weight"), attention.query, Shape{width, inner},
-          0.0f, inverse_sqrt(width));
+    visit(part, a + (shared ? "query_key.weight" : "query.weight"), attention.query,
+          Shape{width, inner}, 0.0f, inverse_sqrt(width));
     if (!shared) {
-      visit(a + "key.weight", attention.key, Shape{width, inner}, 0.0f, inverse_sqrt(width));
+      visit(part, a + "key.weight", attention.key, Shape{width, inner}, 0.0f, inverse_sqrt(width));
     }
-    visit(a + "value.weight", attention.value, Shape{width, inner}, 0.0f, inverse_sqrt(width));
-    visit(a + "output.weight", attention.output, Shape{inner, width}, 0.0f,
+    visit(part, a + "value.weight", attention.value, Shape{width, inner}, 0.0f,
+          inverse_sqrt(width));
+    visit(part, a + "output.weight", attention.output, Shape{inner, width}, 0.0f,
           residual * inverse_sqrt(inner));
 
     FeedForwardTensors& feed_forward = tensors.feed_forward[layer];
     const std::string f = fmt::format("layers.{}.feed_forward.", layer);
-    visit(f + "norm.gamma", feed_forward.norm_gamma, Shape{width}, 1.0f, 0.0f);
-    visit(f + "norm.beta", feed_forward.norm_beta, Shape{width}, 0.0f, 0.0f);
-    visit(f + "expand.weight", feed_forward.expand, Shape{width, spec.ff_width}, 0.0f,
+    visit(part, f + "norm.gamma", feed_forward.norm_gamma, Shape{width}, 1.0f, 0.0f);
+    visit(part, f + "norm.beta", feed_forward.norm_beta, Shape{width}, 0.0f, 0.0f);
+    visit(part, f + "expand.weight", feed_forward.expand, Shape{width, spec.ff_width}, 0.0f,
           inverse_sqrt(width));
-    visit(f + "expand.bias", feed_forward.expand_bias, Shape{spec.ff_width}, 0.0f, 0.0f);
-    visit(f + "contract.weight", feed_forward.contract, Shape{spec.ff_width, width}, 0.0f,
+    visit(part, f + "expand.bias", feed_forward.expand_bias, Shape{spec.ff_width}, 0.0f, 0.0f);
+    visit(part, f + "contract.weight", feed_forward.contract, Shape{spec.ff_width, width}, 0.0f,
           residual * inverse_sqrt(spec.ff_width));
-    visit(f + "contract.bias", feed_forward.contract_bias, Shape{width}, 0.0f, 0.0f);
+    visit(part, f + "contract.bias", feed_forward.contract_bias, Shape{width}, 0.0f, 0.0f);
   }
 
-  visit("head.norm.gamma", tensors.head.norm_gamma, Shape{2 * width}, 1.0f, 0.0f);
-  visit("head.norm.beta", tensors.head.norm_beta, Shape{2 * width}, 0.0f, 0.0f);
-  visit("head.weight", tensors.head.weight, Shape{2 * width, spec.vocabulary}, 0.0f,
-        inverse_sqrt(2 * width));
-  visit("head.bias", tensors.head.bias, Shape{spec.vocabulary}, 0.0f, 0.0f);
+  visit(spec.head_part(), "head.norm.gamma", tensors.head.norm_gamma, Shape{2 * width}, 1.0f, 0.0f);
+  visit(spec.head_part(), "head.norm.beta", tensors.head.norm_beta, Shape{2 * width}, 0.0f, 0.0f);
+  visit(spec.head_part(), "head.weight", tensors.head.weight, Shape{2 * width, spec.vocabulary},
+        0.0f, inverse_sqrt(2 * width));
+  visit(spec.head_part(), "head.bias", tensors.head.bias, Shape{spec.vocabulary}, 0.0f, 0.0f);
 }
 
 int64_t aligned(int64_t elements) {
@@ -86,12 +88,12 @@ std::vector<ParameterInfo> list_parameters(const ModelSpec& spec) {
   std::vector<ParameterInfo> parameters;
   ModelTensors unused;
   int64_t offset = 0;
-  for_each_parameter(
-      spec, unused,
-      [&](const std::string& name, View&, const Shape& shape, float mean, float deviation) {
-        parameters.push_back({name, shape, offset, mean, deviation});
-        offset += aligned(shape.elements());
-      });
+  for_each_parameter(spec, unused,
+                     [&](int part, const std::string& name, View&, const Shape& shape, float mean,
+                         float deviation) {
+                       parameters.push_back({name, part, shape, offset, mean, deviation});
+                       offset += aligned(shape.elements());
+                     });
   return parameters;
 }
 
@@ -110,7 +112,7 @@ ModelTensors bind_parameters(const ModelSpec& spec, const View& flat) {
   ModelTensors tensors;
   int64_t offset = 0;
   for_each_parameter(spec, tensors,
-                     [&](const std::string&, View& slot, const Shape& shape, float, float) {
+                     [&](int, const std::string&, View& slot, const Shape& shape, float, float) {
                        slot = flat.rows(offset, offset + shape.elements()).reshape(shape);
                        offset += aligned(shape.elements());
                      });

@@ -48,6 +48,7 @@ struct ModelTensors {
 /// One parameter tensor. Initial values are normal with `deviation` around `mean`.
 struct ParameterInfo {
   std::string name;  // such as "layers.3.attention.query_key.weight"
+  int part = 0;      // of the model, see model_spec.h
   Shape shape;
   int64_t offset = 0;  // first element in the flat buffer; a multiple of kParameterAlignment
   float mean = 0;

@@ -32,34 +32,28 @@ struct Pass {
   int64_t step = 0;
   bool training = false;
 
-  // Int64 [layers + 2, kFaultKinds]: a row for the embedding, for each layer, and for the head.
+  // Int64 [layers + 2, kFaultKinds]: a row for each part of the model.
   View faults;
   // Leaves and tokens of the whole step over all ranks; bound the terms of exact sums.
   int64_t leaves_in_step = 1;
   int64_t tokens_in_step = 1;
 
-  static constexpr int kEmbeddingRow = -1;
-  int head_row() const { return static_cast<int>(spec.layers.size()); }
-
-  /// `layer` is a layer index, kEmbeddingRow or head_row().
-  View faults_of(int layer) const {
-    return faults.rows(layer + 1, layer + 2).reshape({kFaultKinds});
-  }
+  View faults_of(int part) const { return faults.rows(part + 1, part + 2).reshape({kFaultKinds}); }
 
   /// For gradients of which each leaf is one term.
-  GradientSum leaf_sum(int layer) const {
-    return {.limit = 0x1p62 / static_cast<double>(leaves_in_step), .faults = faults_of(layer)};
+  GradientSum leaf_sum(int part) const {
+    return {.limit = 0x1p62 / static_cast<double>(leaves_in_step), .faults = faults_of(part)};
   }
   /// For sums of which each token is one term.
-  GradientSum token_sum(int layer) const {
-    return {.limit = 0x1p62 / static_cast<double>(tokens_in_step), .faults = faults_of(layer)};
+  GradientSum token_sum(int part) const {
+    return {.limit = 0x1p62 / static_cast<double>(tokens_in_step), .faults = faults_of(part)};
   }
 
-  Dropout dropout(int layer, DropoutSite site) const {
+  Dropout dropout(int part, DropoutSite site) const {
     const float rate =
         site == DropoutSite::kAttentionWeights ? spec.attention_dropout : spec.dropout;
     if (!training || rate == 0) return {};
-    const uint32_t index = static_cast<uint32_t>(layer + 1) * 16 + static_cast<uint32_t>(site);
+    const uint32_t index = static_cast<uint32_t>(part + 1) * 16 + static_cast<uint32_t>(site);
     return {.rate = rate,
             .key = make_key(seed, RandomUse::kDropout, static_cast<uint64_t>(step), index)};
   }

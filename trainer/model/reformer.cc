@@ -17,7 +17,8 @@ Reformer::Reformer(const ModelSpec& spec, const View& parameters)
     : spec_(spec), weights_(bind_parameters(spec, parameters)) {}
 
 void Reformer::accumulate_gradients(const Pass& pass, const View& tokens, const View& labels,
-                                    const LossSums& sums, const View& gradients) const {
+                                    const LossSums& sums, const View& gradients,
+                                    const PartDone& part_done) const {
   Arena::Mark mark(pass.arena);
   const ModelTensors gradient_of = bind_parameters(spec_, gradients);
 
@@ -27,9 +28,11 @@ void Reformer::accumulate_gradients(const Pass& pass, const View& tokens, const 
 
   const Streams dx = allocate_streams(pass, DType::kFloat32);
   LossHead(pass, weights_.head).loss_and_gradient(x, labels, sums, gradient_of.head, dx);
+  part_done(pass.spec.head_part());
 
-  stack.backward(x, dx, gradient_of);
+  stack.backward(x, dx, gradient_of, part_done);
   embed_backward(pass, tokens, dx, gradient_of.embedding);
+  part_done(kEmbeddingPart);
 }
 
 void Reformer::evaluate(const Pass& pass, const View& tokens, const View& labels,
@@ -63,15 +66,15 @@ Streams Reformer::embed(const Pass& pass, const View& tokens) const {
                            .stream = stream,
                            .f = embedded,
                            .subtract = false,
-                           .dropout = pass.dropout(Pass::kEmbeddingRow, DropoutSite::kEmbedding),
-                           .faults = pass.faults_of(Pass::kEmbeddingRow)});
+                           .dropout = pass.dropout(kEmbeddingPart, DropoutSite::kEmbedding),
+                           .faults = pass.faults_of(kEmbeddingPart)});
   }
   return x;
 }
 
 void Reformer::embed_backward(const Pass& pass, const View& tokens, const Streams& dx,
                               const EmbeddingTensors& gradients) const {
-  const Dropout dropout = pass.dropout(Pass::kEmbeddingRow, DropoutSite::kEmbedding);
+  const Dropout dropout = pass.dropout(kEmbeddingPart, DropoutSite::kEmbedding);
   // de = dropout(dx1 + dx2); a Float32 stream adds plain floats.
   const View& de = dx.x1;
   pass.backend.residual({.layout = pass.layout,
@@ -79,14 +82,14 @@ void Reformer::embed_backward(const Pass& pass, const View& tokens, const Stream
                          .f = dx.x2,
                          .subtract = false,
                          .dropout = {},
-                         .faults = pass.faults_of(Pass::kEmbeddingRow)});
+                         .faults = pass.faults_of(kEmbeddingPart)});
   pass.backend.dropout({.layout = pass.layout, .dropout = dropout, .x = de, .y = de});
   pass.backend.embed_backward({.layout = pass.layout,
                                .tokens = tokens,
                                .dy = de,
                                .dtable = gradients.table,
                                .daxes = gradients.axes,
-                               .sum = pass.token_sum(Pass::kEmbeddingRow)});
+                               .sum = pass.token_sum(kEmbeddingPart)});
 }
 
 }  // namespace reformer

@@ -2,6 +2,8 @@
 // → reversible layers → loss head. Start reading at accumulate_gradients.
 #pragma once
 
+#include <functional>
+
 #include "trainer/model/loss_head.h"
 #include "trainer/model/parameters.h"
 #include "trainer/model/pass.h"
@@ -13,11 +15,16 @@ class Reformer {
   /// Works on the flat buffer `parameters` (Float32 [flat_elements(spec)]), which must outlive it.
   Reformer(const ModelSpec& spec, const View& parameters);
 
+  /// Called when this pass has added the last gradient of a part (ParameterInfo::part): the head,
+  /// the layers from the last to the first, the embedding.
+  using PartDone = std::function<void(int part)>;
+
   /// Forward and backward pass of one micro-batch: adds to `sums`, and the gradients of all
   /// parameters to `gradients` (like the parameters, dtype Int64 or Float32). tokens, labels: Int32
   /// [rows].
-  void accumulate_gradients(const Pass& pass, const View& tokens, const View& labels,
-                            const LossSums& sums, const View& gradients) const;
+  void accumulate_gradients(
+      const Pass& pass, const View& tokens, const View& labels, const LossSums& sums,
+      const View& gradients, const PartDone& part_done = [](int) {}) const;
 
   /// Forward pass only: adds to `sums`.
   void evaluate(const Pass& pass, const View& tokens, const View& labels,

@@ -22,12 +22,14 @@ void ReversibleStack::forward_only(const Streams& x) {
   }
 }
 
-void ReversibleStack::backward(const Streams& x, const Streams& dx, const ModelTensors& gradients) {
+void ReversibleStack::backward(const Streams& x, const Streams& dx, const ModelTensors& gradients,
+                               const std::function<void(int layer)>& layer_done) {
   CHECK_EQ(records_.size(), pass_.spec.layers.size());
   for (int layer = layers() - 1; layer >= 0; --layer) {
     const LayerRecord& record = records_[static_cast<size_t>(layer)];
     backward_feed_forward(layer, record, x, dx, gradients);
     backward_attention(layer, record, x, dx, gradients);
+    layer_done(layer);
   }
 }
 

@@ -8,6 +8,7 @@
 // With spec.store_activations the inputs and attention activations are kept instead.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "trainer/model/attention_block.h"
@@ -34,8 +35,10 @@ class ReversibleStack {
   void forward_only(const Streams& x);
 
   /// x: the output of `forward`, becomes its input again (unless activations are stored). dx: the
-  /// gradient of the output, becomes that of the input. Adds the gradients of the weights.
-  void backward(const Streams& x, const Streams& dx, const ModelTensors& gradients);
+  /// gradient of the output, becomes that of the input. Adds the gradients of the weights, and
+  /// calls layer_done(layer) when those of a layer are complete, from the last to the first.
+  void backward(const Streams& x, const Streams& dx, const ModelTensors& gradients,
+                const std::function<void(int layer)>& layer_done);
 
  private:
   struct LayerRecord {

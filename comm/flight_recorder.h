@@ -1,0 +1,62 @@
+// The flight recorder: a ring of the last operations of a rank, in a mapped file. What a rank was
+// doing can be read after it was killed, or while it hangs, by any other process.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "comm/operation.h"
+
+namespace reformer {
+
+/// One operation in the ring. Plain bytes: this is the file format.
+struct FlightRecord {
+  uint64_t index = 0;       // place among all operations of the rank, from 1; 0: empty
+  int64_t started_us = 0;   // microseconds since 1970
+  int64_t finished_us = 0;  // when its wait returned; 0: not yet
+  int64_t sequence = 0;     // see Operation
+  int64_t elements = 0;
+  int32_t peer = -1;
+  OperationKind kind{};
+  DType dtype{};
+  uint8_t unused[2] = {};
+  char tag[40] = {};  // ends at the first zero
+};
+
+class FlightRecorder {
+ public:
+  static constexpr size_t kCapacity = 1024;
+
+  /// In memory alone.
+  FlightRecorder();
+  ~FlightRecorder();
+  FlightRecorder(const FlightRecorder&) = delete;
+  FlightRecorder& operator=(const FlightRecorder&) = delete;
+
+  /// From now on in the file `path`, which is replaced; its folder must exist. Throws CommError if
+  /// it cannot be written.
+  void keep_in(const std::string& path);
+
+  /// Enters an operation; returns its index.
+  uint64_t start(const Operation& operation);
+  /// Marks it as finished. An index that has left the ring is ignored.
+  void finish(uint64_t index);
+
+  /// What is in the ring, oldest first.
+  std::vector<FlightRecord> records() const;
+
+ private:
+  FlightRecord& slot(uint64_t index) const { return ring_[(index - 1) % kCapacity]; }
+
+  FlightRecord* ring_;  // [kCapacity], mapped
+  uint64_t last_ = 0;
+};
+
+/// The ring in the file `path`, oldest first. Throws CommError if it is none.
+std::vector<FlightRecord> read_flight_records(const std::string& path);
+
+/// "all-gather #12 of 4096 float32 (parameters), started 10:31:07, not finished".
+std::string describe(const FlightRecord& record);
+
+}  // namespace reformer

@@ -1,0 +1,49 @@
+// The ranks of a job that mpirun or srun started, over MPI.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "comm/communicator.h"
+
+namespace reformer {
+
+namespace mpi {
+class MpiThread;
+}
+
+/// MPI in this process, from its initialisation to its end. One per process, and only once.
+class MpiWorld {
+ public:
+  /// Meets the other processes of the job. Throws CommError when they do not all come within
+  /// setup.timeout. No single MPI call moves more than `piece_bytes`.
+  explicit MpiWorld(const CommunicatorSetup& setup = {}, int64_t piece_bytes = int64_t{1} << 22);
+  /// Collective, unless something failed before. All other communicators must be gone.
+  ~MpiWorld();
+  MpiWorld(const MpiWorld&) = delete;
+  MpiWorld& operator=(const MpiWorld&) = delete;
+
+  /// All ranks.
+  Communicator& ranks() const { return *ranks_; }
+  /// All ranks once more, apart from the other: what is under way there does not matter here.
+  /// Waits at most `kLastWordsTimeout`.
+  Communicator& last_words() const { return *last_words_; }
+  static constexpr std::chrono::seconds kLastWordsTimeout{1};
+
+  /// Ranks on this machine.
+  int local_ranks() const { return local_ranks_; }
+  /// Name of this machine.
+  const std::string& host() const { return host_; }
+
+  /// Ends all processes of the job with this exit status.
+  [[noreturn]] void abort(int status);
+
+ private:
+  std::shared_ptr<mpi::MpiThread> thread_;
+  std::unique_ptr<Communicator> ranks_;
+  std::unique_ptr<Communicator> last_words_;
+  int local_ranks_ = 1;
+  std::string host_;
+};
+
+}  // namespace reformer

@@ -1,0 +1,25 @@
+// Every operation of the communicator on MPI. MPI's own collectives do what they can promise; sums
+// in rank order and slices of any size are made of messages between pairs.
+#pragma once
+
+#include "comm/mpi_steps.h"
+#include "comm/operation.h"
+
+namespace reformer::mpi {
+
+/// The group that an operation runs in.
+struct Group {
+  MPI_Comm comm = MPI_COMM_NULL;
+  int rank = 0;
+  int size = 1;
+  int machines = 1;     // that the ranks are on
+  int local_ranks = 1;  // of them on this machine
+  // No single call moves more than this: counts of MPI 3 are 32 bits wide. Also bounds the scratch
+  // memory of a reduce-scatter, to twice as much.
+  int64_t piece_bytes = int64_t{1} << 22;
+};
+
+/// The steps of any operation but kSplit. Its memory is touched until they end or are destroyed.
+Steps carry_out(const Operation& operation, const Group& group);
+
+}  // namespace reformer::mpi

@@ -1,0 +1,66 @@
+// The communication thread: the only one that calls MPI. It keeps all operations of the process
+// under way moving, so that they proceed while the rank computes.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "comm/mpi_steps.h"
+
+namespace reformer::mpi {
+
+class MpiThread {
+ public:
+  /// Initialises MPI. Throws CommError when that does not succeed until `deadline`.
+  explicit MpiThread(std::chrono::steady_clock::time_point deadline);
+  /// Finalises MPI, unless an operation was given up or failed: what MPI does then is up to the
+  /// end of the process.
+  ~MpiThread();
+  MpiThread(const MpiThread&) = delete;
+  MpiThread& operator=(const MpiThread&) = delete;
+
+  struct Job;
+
+  /// Queues an operation: its steps begin in the order of the calls and proceed side by side.
+  std::shared_ptr<Job> submit(std::function<Steps()> begin);
+
+  /// True when the job is complete, false when `deadline` passes. Throws CommError when it failed.
+  bool wait_until(const std::shared_ptr<Job>& job, std::chrono::steady_clock::time_point deadline);
+
+  /// When this returns, no memory of any operation is touched any more; all that is under way or
+  /// comes later throws CommError with `reason`.
+  void give_up(const std::string& reason);
+
+  /// Ends all processes of the job with this exit status.
+  [[noreturn]] void abort(int status);
+
+ private:
+  void run();
+  void serve();
+  std::vector<std::shared_ptr<Job>> advance_all();
+  void require_sound() const;
+
+  std::mutex mutex_;
+  std::condition_variable work_;  // for the communication thread
+  std::condition_variable done_;  // for everybody else
+  // Guarded by mutex_.
+  std::vector<std::shared_ptr<Job>> queue_;
+  std::string failure_;  // why no operation works any more; empty while all is well
+  bool initialized_ = false;
+  bool serving_ = true;  // operations may be touched
+  bool stopping_ = false;
+  bool aborting_ = false;
+  int abort_status_ = 1;
+  int waiting_ = 0;  // callers that have nothing else to do
+
+  std::vector<std::shared_ptr<Job>> active_;  // of the communication thread
+  std::thread thread_;
+};
+
+}  // namespace reformer::mpi
