@@ -1,9 +1,12 @@
 // `reformer inspect`: what a run directory holds.
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
+#include "comm/flight_recorder.h"
 #include "kernels/core/errors.h"
 #include "launch/commands.h"
 #include "launch/exit_codes.h"
@@ -25,9 +28,22 @@ std::string shape_text(const Shape& shape) {
   return text;
 }
 
+void say(const std::string& text) {
+  fmt::print("{}\n", text);
+}
+
+/// What each rank of the last start did last: the one that differs is the one to look at.
+void show_last_operations(const RunDirectory& directory) {
+  for (int rank = 0; std::filesystem::exists(directory.flight_record(rank)); ++rank) {
+    const std::vector<FlightRecord> records = read_flight_records(directory.flight_record(rank));
+    say(fmt::format("rank {}: {}", rank,
+                    records.empty() ? "no operation yet" : describe(records.back())));
+  }
+}
+
 int run(const std::string& run_directory) {
   const RunDirectory directory{run_directory};
-  const auto say = [](const std::string& text) { fmt::print("{}\n", text); };
+  show_last_operations(directory);
   const std::optional<CheckpointReader> checkpoint = open_newest(directory.checkpoints(), say);
   if (!checkpoint) {
     throw CheckpointError(fmt::format("{}: no checkpoint there", directory.checkpoints()));
@@ -54,8 +70,10 @@ int run(const std::string& run_directory) {
 }  // namespace
 
 Command add_inspect_command(CLI::App& program) {
-  CLI::App* const app = program.add_subcommand(
-      "inspect", "Show what a run's newest checkpoint holds, after verifying it.");
+  CLI::App* const app = program.add_subcommand("inspect",
+                                               "Show what each rank of a run did last, and what "
+                                               "its newest checkpoint holds, after verifying "
+                                               "it.");
   const auto run_directory = std::make_shared<std::string>();
   app->add_option("run-dir", *run_directory, "Run directory, such as runs/demo")->required();
   return {.app = app, .run = [run_directory] { return run(*run_directory); }};

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the trainer, trains the demo (configs/demo.txtpb), and compares how well it predicts the
-# held-out text with what gzip makes of it. Started again, it goes on where it was.
+# Builds the trainer, trains the demo (configs/demo.txtpb) with one rank for each core, and compares
+# how well it predicts the held-out text with what gzip makes of it. Started again, it goes on where
+# it was.
 #
 #   launch/quickstart.sh [option of `reformer train` …]      such as --set training.steps=200
 set -euo pipefail
@@ -8,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/setup.sh
 
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
-  sed -n '2,5s/^# \{0,1\}//p' launch/quickstart.sh
+  sed -n '2,6s/^# \{0,1\}//p' launch/quickstart.sh
   exit 0
 fi
 
@@ -17,7 +18,11 @@ reformer=build/release/launch/reformer
 
 require_build "${build_packages[@]}"
 build_preset release --target reformer
-"$reformer" train configs/demo.txtpb --run-dir "$run" "$@"
+
+# A step of the demo has two sequences; cores beyond two become threads of the two ranks.
+ranks=$(nproc)
+[[ $ranks -le 2 ]] || ranks=2
+run_ranks "$ranks" "$reformer" train configs/demo.txtpb --run-dir "$run" "$@"
 
 # All of the held-out text, so that both numbers are about the same bytes.
 evaluation=$("$reformer" eval "$run" --set evaluation.sequences=0)

@@ -53,6 +53,15 @@ require_packages() {
     die "cannot install ${missing[*]}"
 }
 
+# Runs the command $2… as $1 ranks on this machine, on whatever number of cores it has.
+run_ranks() {
+  local ranks=$1
+  shift
+  # mpirun refuses to be run by root, as containers do, unless told twice.
+  [[ $EUID -ne 0 ]] || export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  mpirun --oversubscribe --bind-to none -n "$ranks" "$@"
+}
+
 # The packages $@ and whatever can run a build: ninja or make.
 require_build() {
   local tool=()

@@ -39,6 +39,7 @@ std::string format(const ProgressLine& line) {
       line.step, line.steps, line.loss, bits_from_nats(line.loss), line.learning_rate,
       line.gradient_norm, line.tokens_per_second, line.model_flops_per_second * 1e-9);
   if (line.gemm_share > 0) text += fmt::format(" ({:.0f}% of sgemm)", line.gemm_share * 100);
+  if (line.waited_share > 0) text += fmt::format("  {:.0f}% waiting", line.waited_share * 100);
   return text + fmt::format("  {}  {} left", format_bytes(line.memory_bytes),
                             format_duration(line.seconds_left));
 }

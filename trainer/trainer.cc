@@ -114,11 +114,14 @@ class Training {
   }
 
   void keep_flight_record() {
-    // Not before rank 0 holds the directory.
+    std::error_code ignored;  // a record that cannot be written says so itself
+    if (communicator_.rank() == 0) {
+      // Of an earlier start, perhaps on more ranks.
+      std::filesystem::remove_all(directory_.flight_records(), ignored);
+    }
     communicator_.barrier("run directory");
     if (communicator_.size() == 1) return;
-    std::error_code error;
-    std::filesystem::create_directories(directory_.flight_records(), error);
+    std::filesystem::create_directories(directory_.flight_records(), ignored);
     communicator_.recorder().keep_in(directory_.flight_record(communicator_.rank()));
   }
 
@@ -174,6 +177,7 @@ class Training {
                   .tokens_per_second = rate,
                   .model_flops_per_second = rate * flops_per_token(),
                   .gemm_share = rate * flops_per_token() / gemm_rate_,
+                  .waited_share = communicator_.size() > 1 ? result.seconds_waited / seconds : 0,
                   .memory_bytes = resident_memory(),
                   .seconds_left = seconds_left()},
                  first_or_last);

@@ -7,63 +7,9 @@ program=$1
 configs=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+source "$(dirname "${BASH_SOURCE[0]}")/testing.sh"
 cd "$work" || exit 1
-
-passed=0
-failed=0
-
-report() {  # report OK NAME [DETAIL]
-  if [ "$1" = 0 ]; then
-    passed=$((passed + 1))
-  else
-    failed=$((failed + 1))
-    echo "FAILED: $2"
-    [ $# -lt 3 ] || printf '%s\n' "$3"
-  fi
-}
-
-# expect NAME EXIT_CODE PATTERN COMMAND…: the exit code, one line on stderr that matches PATTERN.
-expect_error() {
-  local name=$1 code=$2 pattern=$3 status
-  shift 3
-  "$@" >out.txt 2>err.txt </dev/null
-  status=$?
-  if [ "$status" != "$code" ]; then
-    report 1 "$name: exit code $status, expected $code" "$(cat err.txt)"
-  elif [ "$(wc -l <err.txt)" != 1 ]; then
-    report 1 "$name: $(wc -l <err.txt) lines on stderr, expected 1" "$(cat err.txt)"
-  elif ! grep -Eq -- "$pattern" err.txt; then
-    report 1 "$name: the message does not match '$pattern'" "$(cat err.txt)"
-  else
-    report 0 "$name"
-  fi
-}
-
-expect_success() {  # expect_success NAME COMMAND…
-  local name=$1
-  shift
-  "$@" >out.txt 2>err.txt </dev/null
-  report $? "$name" "$(tail -5 out.txt; cat err.txt)"
-}
-
-check() {  # check NAME CONDITION…
-  local name=$1
-  shift
-  "$@"
-  report $? "$name"
-}
-
-# A model small enough to train in a second.
-cat >tiny.txtpb <<'CONFIG'
-model { width: 32 ff_width: 64 heads: 2 layers: 2 attention_pattern: [LOCAL, LSH] dropout: 0.1
-        lsh { chunk_length: 16 } local { chunk_length: 16 } }
-data { path: "text.txt" length: 128 }
-training { steps: 12 batch: 2 schedule { rate: 0.003 warmup: 2 } }
-evaluation { every: 6 sequences: 4 }
-checkpoint { every: 5 keep: 2 }
-execution { leaf_tokens: 128 threads: 2 }
-CONFIG
-head -c 20000 "$configs/persuasion.txt" >text.txt
+make_tiny "$configs"
 
 # The whole way, and what it leaves behind.
 expect_success "train" "$program" train tiny.txtpb --run-dir whole
@@ -78,7 +24,6 @@ check "inspect lists parameters" grep -q "query_key" out.txt
 expect_success "training a finished run again does nothing" "$program" train tiny.txtpb --run-dir whole
 expect_success "the resolved configuration trains as it is" \
   "$program" train whole/config.txtpb --run-dir again
-losses() { sed -n 's/.*"loss":\([^,}]*\).*/\1/p' "$1/metrics.jsonl"; }
 check "and gives the same losses" [ "$(losses whole)" = "$(losses again)" ]
 
 # Stopped and resumed, with other threads and micro-batches: the same losses, the same parameters.
@@ -87,7 +32,6 @@ check "stopped at the step asked for" [ "$(grep -c '"gradient_norm"' parts/metri
 expect_success "resume" "$program" train tiny.txtpb --run-dir parts \
   --set execution.threads=1 --set training.micro_batch=1
 check "stopping and resuming changes no loss" [ "$(losses whole)" = "$(losses parts)" ]
-digest() { "$program" inspect "$1" | grep -i digest; }
 check "inspect prints a digest" [ -n "$(digest whole)" ]
 check "nor any parameter" [ "$(digest whole)" = "$(digest parts)" ]
 
@@ -144,5 +88,4 @@ expect_success "a damaged checkpoint is passed over" "$program" train tiny.txtpb
 check "and named" grep -q "$(basename "$newest")" out.txt
 check "the repeated steps give the same losses" [ "$(losses whole)" = "$(losses again)" ]
 
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+finish

@@ -27,6 +27,7 @@ ProgressLine line_of(int64_t step) {
           .tokens_per_second = 1234.4,
           .model_flops_per_second = 5.25e9,
           .gemm_share = 0,
+          .waited_share = 0,
           .memory_bytes = size_t{3} << 20,
           .seconds_left = 45};
 }
@@ -38,6 +39,8 @@ TEST(ProgressFormatTest, SaysEverythingInOneLine) {
             "5.2 GFLOP/s  3.0 MiB  45 s left");
   line.gemm_share = 0.345;
   testing::expect_contains(format(line), "5.2 GFLOP/s (34% of sgemm)  3.0 MiB");
+  line.waited_share = 0.08;
+  testing::expect_contains(format(line), "of sgemm)  8% waiting  3.0 MiB");
 }
 
 TEST(ProgressFormatTest, DurationsHaveTheUnitThatSaysMost) {
@@ -159,6 +162,14 @@ TEST_F(TerminalProgressTest, EveryStepRewritesOneLineCutToTheWidth) {
   progress.show(line_of(4), /*important=*/false);
   EXPECT_EQ(read(), kErase);
   EXPECT_EQ(read_file(log_path_), "") << "the live line is not for the log";
+}
+
+TEST_F(TerminalProgressTest, InPlainStyleATerminalIsWrittenToLikeAFile) {
+  Progress progress(log_path_, output_.get(), Progress::Style::kPlain);
+  progress.show(line_of(1), /*important=*/false);
+  progress.show(line_of(2), /*important=*/false);
+  progress.say("saved");
+  EXPECT_EQ(read(), format(line_of(1)) + "\r\nsaved\r\n");
 }
 
 TEST_F(TerminalProgressTest, WholeLinesTakeThePlaceOfTheLiveLine) {

@@ -1,0 +1,70 @@
+# shellcheck shell=bash
+# Sourced by the tests of the `reformer` program: counts of what passed and failed, and a model small
+# enough to train in a second.
+
+passed=0
+failed=0
+
+report() {  # report OK NAME [DETAIL]
+  if [ "$1" = 0 ]; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    echo "FAILED: $2"
+    [ $# -lt 3 ] || printf '%s\n' "$3"
+  fi
+}
+
+# expect NAME EXIT_CODE PATTERN COMMAND…: the exit code, one line on stderr that matches PATTERN.
+expect_error() {
+  local name=$1 code=$2 pattern=$3 status
+  shift 3
+  "$@" >out.txt 2>err.txt </dev/null
+  status=$?
+  if [ "$status" != "$code" ]; then
+    report 1 "$name: exit code $status, expected $code" "$(cat err.txt)"
+  elif [ "$(wc -l <err.txt)" != 1 ]; then
+    report 1 "$name: $(wc -l <err.txt) lines on stderr, expected 1" "$(cat err.txt)"
+  elif ! grep -Eq -- "$pattern" err.txt; then
+    report 1 "$name: the message does not match '$pattern'" "$(cat err.txt)"
+  else
+    report 0 "$name"
+  fi
+}
+
+expect_success() {  # expect_success NAME COMMAND…
+  local name=$1
+  shift
+  "$@" >out.txt 2>err.txt </dev/null
+  report $? "$name" "$(tail -5 out.txt; cat err.txt)"
+}
+
+check() {  # check NAME CONDITION…
+  local name=$1
+  shift
+  "$@"
+  report $? "$name"
+}
+
+# What a run directory tells of its training. They need $program.
+losses() { sed -n 's/.*"loss":\([^,}]*\).*/\1/p' "$1/metrics.jsonl"; }
+digest() { "$program" inspect "$1" | grep -i digest; }
+
+finish() {
+  echo "$passed passed, $failed failed"
+  [ "$failed" = 0 ]
+}
+
+# Writes tiny.txtpb and text.txt into the current directory. Usage: make_tiny CONFIGS_DIRECTORY
+make_tiny() {
+  cat >tiny.txtpb <<'CONFIG'
+model { width: 32 ff_width: 64 heads: 2 layers: 2 attention_pattern: [LOCAL, LSH] dropout: 0.1
+        lsh { chunk_length: 16 } local { chunk_length: 16 } }
+data { path: "text.txt" length: 128 }
+training { steps: 12 batch: 2 schedule { rate: 0.003 warmup: 2 } }
+evaluation { every: 6 sequences: 4 }
+checkpoint { every: 5 keep: 2 }
+execution { leaf_tokens: 128 threads: 2 }
+CONFIG
+  head -c 20000 "$1/persuasion.txt" >text.txt
+}
