@@ -11,6 +11,11 @@
 namespace reformer {
 namespace {
 
+class Completed final : public Completion {
+ public:
+  bool wait_until(std::chrono::steady_clock::time_point) override { return true; }
+};
+
 bool can_be_summed(DType dtype) {
   return dtype == DType::kInt64 || dtype == DType::kFloat32 || dtype == DType::kFloat64;
 }
@@ -20,6 +25,10 @@ View bytes_of(std::string& text) {
 }
 
 }  // namespace
+
+std::unique_ptr<Completion> completed() {
+  return std::make_unique<Completed>();
+}
 
 void Pending::wait() {
   CHECK(completion_ != nullptr);

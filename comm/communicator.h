@@ -41,6 +41,9 @@ class Completion {
   virtual bool wait_until(std::chrono::steady_clock::time_point deadline) = 0;
 };
 
+/// Of an operation that is complete already.
+std::unique_ptr<Completion> completed();
+
 /// An operation under way.
 class Pending {
  public:
@@ -70,6 +73,11 @@ class Communicator {
   int rank() const { return rank_; }
   int size() const { return size_; }
   FlightRecorder& recorder() const { return *setup_.recorder; }
+
+  /// This rank's share of `count` things, dealt out in rank order; shares differ by at most one.
+  Slice own_share(int64_t count) const {
+    return {count * rank_ / size_, count * (rank_ + 1) / size_};
+  }
 
   /// For waits from now on, here and in groups split off later.
   void set_timeout(std::chrono::milliseconds timeout) { setup_.timeout = timeout; }

@@ -1,8 +1,6 @@
 #include "comm/threads.h"
 
-#include <algorithm>
 #include <condition_variable>
-#include <cstring>
 #include <exception>
 #include <map>
 #include <mutex>
@@ -11,7 +9,7 @@
 
 #include <fmt/format.h>
 
-#include "comm/summation.h"
+#include "comm/thread_operations.h"
 #include "kernels/core/errors.h"
 
 namespace reformer {
@@ -55,121 +53,6 @@ struct Group {
   std::map<Message, std::shared_ptr<Meeting>> messages;
 };
 
-void copy(const View& from, const View& to) {
-  if (from.bytes() > 0 && from.raw() != to.raw()) std::memmove(to.raw(), from.raw(), from.bytes());
-}
-
-/// out[r] = Σ over ranks of in[·], for views of equal shape, in rank order.
-Tensor sum_of(const std::vector<View>& terms) {
-  Tensor sum(terms[0].dtype(), {terms[0].elements()});
-  copy(terms[0], sum.view());
-  std::vector<View> rest = terms;
-  rest[0] = sum.view();
-  add_in_order(rest);
-  return sum;
-}
-
-std::vector<View> slices_of(const Meeting& meeting, const Slice& slice) {
-  std::vector<View> views;
-  for (const Operation& operation : meeting.operations) views.push_back(slice.of(operation.data));
-  return views;
-}
-
-void all_reduce(const Meeting& meeting) {
-  const Slice all{0, meeting.operations[0].data.elements()};
-  if (all.elements() == 0) return;
-  const Tensor sum = sum_of(slices_of(meeting, all));
-  for (const Operation& operation : meeting.operations) copy(sum.view(), operation.data);
-}
-
-void reduce_scatter(const Meeting& meeting) {
-  for (size_t rank = 0; rank < meeting.operations.size(); ++rank) {
-    const Slice& slice = meeting.operations[rank].slices[rank];
-    if (slice.elements() == 0) continue;
-    const std::vector<View> terms = slices_of(meeting, slice);
-    copy(sum_of(terms).view(), terms[rank]);
-  }
-}
-
-void all_gather(const Meeting& meeting) {
-  for (size_t from = 0; from < meeting.operations.size(); ++from) {
-    const Slice& slice = meeting.operations[from].slices[from];
-    if (slice.elements() == 0) continue;
-    const std::vector<View> views = slices_of(meeting, slice);
-    for (const View& to : views) copy(views[from], to);
-  }
-}
-
-void broadcast(const Meeting& meeting) {
-  const Operation& root = meeting.operations[static_cast<size_t>(meeting.operations[0].peer)];
-  for (const Operation& operation : meeting.operations) copy(root.data, operation.data);
-}
-
-void all_to_all(const Meeting& meeting) {
-  for (size_t from = 0; from < meeting.operations.size(); ++from) {
-    for (size_t to = 0; to < meeting.operations.size(); ++to) {
-      const Operation& sender = meeting.operations[from];
-      const Operation& receiver = meeting.operations[to];
-      if (sender.slices[to].elements() == 0) continue;
-      copy(sender.slices[to].of(sender.data), receiver.received_slices[from].of(receiver.received));
-    }
-  }
-}
-
-void exclusive_scan(const Meeting& meeting) {
-  const int64_t count = meeting.operations[0].data.elements();
-  std::vector<uint64_t> before(static_cast<size_t>(count), 0);
-  for (const Operation& operation : meeting.operations) {
-    for (int64_t i = 0; i < count; ++i) {
-      int64_t& value = operation.data.data<int64_t>()[i];
-      const uint64_t sum = before[static_cast<size_t>(i)];
-      before[static_cast<size_t>(i)] += static_cast<uint64_t>(value);
-      value = static_cast<int64_t>(sum);
-    }
-  }
-}
-
-/// Rank r's slice q of what it sends has as many elements as rank q has room for.
-bool counts_match(const Meeting& meeting) {
-  for (size_t from = 0; from < meeting.operations.size(); ++from) {
-    for (size_t to = 0; to < meeting.operations.size(); ++to) {
-      if (meeting.operations[from].slices[to].elements() !=
-          meeting.operations[to].received_slices[from].elements()) {
-        return false;
-      }
-    }
-  }
-  return true;
-}
-
-bool agree(const Operation& a, const Operation& b) {
-  if (a.kind != b.kind) return false;
-  switch (a.kind) {
-    case OperationKind::kBarrier:
-    case OperationKind::kSplit:
-      return true;
-    case OperationKind::kAllToAll:
-      return a.data.dtype() == b.data.dtype();
-    default:
-      return a.data.dtype() == b.data.dtype() && a.data.elements() == b.data.elements() &&
-             a.slices == b.slices && a.peer == b.peer;
-  }
-}
-
-/// Why the ranks cannot go on together; empty if they can.
-std::string disagreement(const Meeting& meeting) {
-  const Operation& first = meeting.operations[0];
-  for (size_t rank = 1; rank < meeting.operations.size(); ++rank) {
-    if (agree(first, meeting.operations[rank])) continue;
-    return fmt::format("the ranks disagree: rank 0 is at {}, rank {} at {}", describe(first), rank,
-                       describe(meeting.operations[rank]));
-  }
-  if (first.kind == OperationKind::kAllToAll && !counts_match(meeting)) {
-    return fmt::format("the counts of {} do not match", describe(first));
-  }
-  return "";
-}
-
 void make_groups(Meeting& meeting, const std::shared_ptr<World>& world) {
   std::map<int, std::vector<size_t>> members;
   for (size_t rank = 0; rank < meeting.operations.size(); ++rank) {
@@ -183,29 +66,6 @@ void make_groups(Meeting& meeting, const std::shared_ptr<World>& world) {
       meeting.groups[ranks[i]] = group;
       meeting.new_ranks[ranks[i]] = static_cast<int>(i);
     }
-  }
-}
-
-void carry_out(Meeting& meeting, const std::shared_ptr<World>& world) {
-  switch (meeting.operations[0].kind) {
-    case OperationKind::kAllReduceSum:
-      return all_reduce(meeting);
-    case OperationKind::kReduceScatterSum:
-      return reduce_scatter(meeting);
-    case OperationKind::kAllGather:
-      return all_gather(meeting);
-    case OperationKind::kBroadcast:
-      return broadcast(meeting);
-    case OperationKind::kAllToAll:
-      return all_to_all(meeting);
-    case OperationKind::kExclusiveScanSum:
-      return exclusive_scan(meeting);
-    case OperationKind::kSplit:
-      return make_groups(meeting, world);
-    case OperationKind::kBarrier:
-    case OperationKind::kSend:
-    case OperationKind::kReceive:
-      return;
   }
 }
 
@@ -279,12 +139,13 @@ class ThreadCommunicator final : public Communicator {
     std::shared_ptr<Meeting> meeting = join(group_->collectives, operation.sequence, operation,
                                             static_cast<size_t>(rank()), ranks);
     if (meeting->arrived < ranks) return meeting;
-    const std::string reason = disagreement(*meeting);
+    const std::string reason = threads::disagreement(meeting->operations);
     if (!reason.empty()) {
       group_->world->fail(reason);
       group_->world->require_sound();
     }
-    carry_out(*meeting, group_->world);
+    threads::carry_out(meeting->operations);
+    if (operation.kind == OperationKind::kSplit) make_groups(*meeting, group_->world);
     return meeting;
   }
 
@@ -303,7 +164,7 @@ class ThreadCommunicator final : public Communicator {
                                       describe(meeting->operations[1])));
       group_->world->require_sound();
     }
-    copy(from, to);
+    threads::deliver(meeting->operations[0], meeting->operations[1]);
     return meeting;
   }
 

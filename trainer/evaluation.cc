@@ -26,13 +26,12 @@ EvaluationResult evaluate(const config::Run& run, const Dataset& dataset,
   const int64_t sequences = dataset.validation_sequences();
   const int64_t most_tokens = sequences * run.data().length();
   const int64_t micro_batch = evaluation_micro_batch_of(run);
-  const int64_t begin = sequences * communicator.rank() / communicator.size();
-  const int64_t end = sequences * (communicator.rank() + 1) / communicator.size();
+  const Slice share = communicator.own_share(sequences);
 
   backend.fill_zero(state.tallies);
   int64_t valid_labels = 0;
-  for (int64_t first = begin; first < end; first += micro_batch) {
-    const int64_t samples = std::min(micro_batch, end - first);
+  for (int64_t first = share.begin; first < share.end; first += micro_batch) {
+    const int64_t samples = std::min(micro_batch, share.end - first);
     const TokenBatch batch = dataset.validation_batch(first, samples);
     Arena::Mark mark(state.arena);
     const View tokens = state.upload_tokens(batch.tokens);

@@ -25,13 +25,11 @@ struct LocalBatch {
 
 LocalBatch read_batch(const config::Run& run, const Dataset& dataset,
                       const Communicator& communicator, int64_t step) {
-  const int64_t batch = run.training().batch();
-  LocalBatch local;
-  local.first = batch * communicator.rank() / communicator.size();
-  const int64_t last = batch * (communicator.rank() + 1) / communicator.size();
+  const Slice share = communicator.own_share(run.training().batch());
+  LocalBatch local{.first = share.begin, .micro_batches = {}};
   const int64_t micro_batch = micro_batch_of(run.training());
-  for (int64_t first = local.first; first < last; first += micro_batch) {
-    const int64_t samples = std::min(micro_batch, last - first);
+  for (int64_t first = share.begin; first < share.end; first += micro_batch) {
+    const int64_t samples = std::min(micro_batch, share.end - first);
     local.micro_batches.push_back(dataset.training_batch(step, first, samples));
     local.valid_labels += local.micro_batches.back().valid_labels;
   }

@@ -75,10 +75,7 @@ done
 # A rank on the other host that is killed ends the job on both.
 on_hosts 1 train tiny.txtpb --set training.steps=100000 --run-dir killed >out.txt 2>err.txt </dev/null &
 job=$!
-for _ in $(seq 300); do
-  [ -s killed/metrics.jsonl ] && break
-  sleep 0.1
-done
+await_lines killed 1
 for pid in $(ip netns pids $second); do
   [ "$(cat "/proc/$pid/comm")" = reformer ] && kill -KILL "$pid"
 done

@@ -38,10 +38,7 @@ check "nor any parameter" [ "$(digest whole)" = "$(digest parts)" ]
 # A signal finishes the step, saves, and has its own exit code.
 "$program" train tiny.txtpb --run-dir signalled --set training.steps=100000 >out.txt 2>err.txt &
 pid=$!
-for _ in $(seq 300); do
-  [ -s signalled/metrics.jsonl ] && break
-  sleep 0.1
-done
+await_lines signalled 1
 expect_error "a second process in the same run directory" 3 "another process" \
   "$program" train tiny.txtpb --run-dir signalled
 kill -TERM $pid

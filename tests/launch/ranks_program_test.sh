@@ -22,25 +22,11 @@ on() {  # on RANKS ARGUMENT…: runs the program on so many ranks
 # expect_failure NAME EXIT_CODE PATTERN COMMAND…: like expect_error, but mpirun adds lines of its own,
 # and exactly one line of ours matches.
 expect_failure() {
-  local name=$1 code=$2 pattern=$3 status
+  local name=$1 code=$2 pattern=$3
   shift 3
-  "$@" >out.txt 2>err.txt </dev/null
-  status=$?
-  if [ "$status" != "$code" ]; then
-    report 1 "$name: exit code $status, expected $code" "$(cat err.txt)"
-  elif [ "$(grep -Ec -- "reformer: .*error: .*$pattern" err.txt)" != 1 ]; then
-    report 1 "$name: not one error that matches '$pattern'" "$(cat err.txt)"
-  else
-    report 0 "$name"
-  fi
-}
-
-# Waits until metrics of run $1 have $2 lines.
-await_lines() {
-  for _ in $(seq 300); do
-    [ "$(cat "$1/metrics.jsonl" 2>/dev/null | wc -l)" -ge "$2" ] && return
-    sleep 0.1
-  done
+  expect_status "$name" "$code" "$@" || return
+  [ "$(grep -Ec -- "reformer: .*error: .*$pattern" err.txt)" = 1 ]
+  report $? "$name: one error that matches '$pattern'" "$(cat err.txt)"
 }
 
 # The process id of rank $1 of the run in directory $2.
@@ -60,7 +46,7 @@ for ranks in 1 2 3 4; do
   check "$ranks ranks give the parameters of one" [ "$(digest ranks$ranks)" = "$(digest one)" ]
 done
 check "the log tells how many ranks" grep -q "3 ranks on 1 machine" ranks3/train.log
-check "one line for each thing that happens" [ "$(grep -c resumed ranks3/train.log)" = 0 ]
+check "and every line once" [ -z "$(sort ranks3/train.log | uniq -d)" ]
 check "every rank has a flight record" [ "$(ls ranks3/flight | wc -l)" = 3 ]
 expect_success "inspect" "$program" inspect ranks3
 check "inspect tells what each rank did last" grep -q "rank 2: .*barrier.*finished" out.txt
@@ -91,8 +77,6 @@ expect_error "a launcher that started more" 2 "alone although SLURM_NTASKS=4" \
 expect_failure "ranks with different configurations" 2 "rank 1 has another configuration.*seed: 2" \
   on 1 train tiny.txtpb --run-dir different : -n 1 "$program" train tiny.txtpb --run-dir different \
   --set training.seed=2
-head -c 15000 text.txt >shorter.txt
-cat tiny.txtpb >elsewhere.txtpb
 expect_failure "data that one rank does not have" 3 "absent.txt" \
   on 1 train tiny.txtpb --run-dir half : -n 1 "$program" train tiny.txtpb --run-dir half \
   --set data.path=absent.txt

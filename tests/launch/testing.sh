@@ -15,15 +15,23 @@ report() {  # report OK NAME [DETAIL]
   fi
 }
 
-# expect NAME EXIT_CODE PATTERN COMMAND…: the exit code, one line on stderr that matches PATTERN.
-expect_error() {
-  local name=$1 code=$2 pattern=$3 status
-  shift 3
+# expect_status NAME EXIT_CODE COMMAND…: out.txt and err.txt are what it wrote. Reports failure alone.
+expect_status() {
+  local name=$1 code=$2 status
+  shift 2
   "$@" >out.txt 2>err.txt </dev/null
   status=$?
-  if [ "$status" != "$code" ]; then
-    report 1 "$name: exit code $status, expected $code" "$(cat err.txt)"
-  elif [ "$(wc -l <err.txt)" != 1 ]; then
+  [ "$status" = "$code" ] && return
+  report 1 "$name: exit code $status, expected $code" "$(cat err.txt)"
+  return 1
+}
+
+# expect_error NAME EXIT_CODE PATTERN COMMAND…: one line on stderr, which matches PATTERN.
+expect_error() {
+  local name=$1 code=$2 pattern=$3
+  shift 3
+  expect_status "$name" "$code" "$@" || return
+  if [ "$(wc -l <err.txt)" != 1 ]; then
     report 1 "$name: $(wc -l <err.txt) lines on stderr, expected 1" "$(cat err.txt)"
   elif ! grep -Eq -- "$pattern" err.txt; then
     report 1 "$name: the message does not match '$pattern'" "$(cat err.txt)"
@@ -44,6 +52,13 @@ check() {  # check NAME CONDITION…
   shift
   "$@"
   report $? "$name"
+}
+
+await_lines() {  # await_lines RUN N: waits until the metrics of a run have N lines
+  for _ in $(seq 300); do
+    [ "$(cat "$1/metrics.jsonl" 2>/dev/null | wc -l)" -ge "$2" ] && return
+    sleep 0.1
+  done
 }
 
 # What a run directory tells of its training. They need $program.

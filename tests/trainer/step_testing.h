@@ -14,7 +14,12 @@
 namespace reformer::testing {
 
 constexpr int64_t kRunLength = 100;  // tokens of a sequence
+// Sanitizers are slow, and look at accesses, which are the same in every step.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr int64_t kRunSteps = 6;
+#else
 constexpr int64_t kRunSteps = 20;
+#endif
 
 /// What a training run ends with, on rank 0.
 struct Outcome {
