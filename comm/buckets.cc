@@ -1,7 +1,6 @@
 #include "comm/buckets.h"
 
 #include <algorithm>
-#include <chrono>
 
 namespace reformer {
 
@@ -47,10 +46,8 @@ void BucketExchange::start(size_t index) {
 }
 
 void BucketExchange::finish() {
-  const auto begin = std::chrono::steady_clock::now();
   while (pending_.size() < buckets_.size()) start(pending_.size());
   for (Pending& operation : pending_) operation.wait();
-  seconds_waited_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
 }  // namespace reformer

@@ -45,16 +45,12 @@ class BucketExchange {
   /// Starts the buckets that have not been, and returns when all are complete.
   void finish();
 
-  /// Seconds spent in finish(): the part that nothing hid.
-  double seconds_waited() const { return seconds_waited_; }
-
  private:
   Kind kind_;
   Communicator& communicator_;
   const std::vector<Bucket>& buckets_;
   const View& flat_;
   std::vector<Pending> pending_;
-  double seconds_waited_ = 0;
 };
 
 }  // namespace reformer

@@ -1,9 +1,5 @@
 #include "comm/communicator.h"
 
-#include <algorithm>
-#include <cstring>
-
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include "kernels/core/errors.h"
@@ -225,12 +221,19 @@ uint64_t Communicator::record(Operation& operation) {
   return setup_.recorder->start(operation);
 }
 
-void Communicator::wait(Completion& completion, const Operation& operation, uint64_t record) const {
-  if (!completion.wait_until(std::chrono::steady_clock::now() + setup_.timeout)) {
+void Communicator::wait(Completion& completion, const Operation& operation, uint64_t record) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  if (!completion.wait_until(begin + setup_.timeout)) {
     throw CommError(fmt::format("[comm] {} has waited {} for the other ranks", describe(operation),
-                                setup_.timeout));
+                                describe(setup_.timeout)));
   }
+  seconds_waited_ += std::chrono::duration<double>(Clock::now() - begin).count();
   setup_.recorder->finish(record);
+}
+
+std::string describe(std::chrono::milliseconds duration) {
+  return fmt::format("{:g} s", std::chrono::duration<double>(duration).count());
 }
 
 std::vector<Slice> equal_slices(int64_t each, int ranks) {

@@ -54,7 +54,7 @@ class Pending {
   friend class Communicator;
   std::unique_ptr<Completion> completion_;
   Operation operation_;
-  const class Communicator* communicator_ = nullptr;
+  class Communicator* communicator_ = nullptr;
   uint64_t record_ = 0;
 };
 
@@ -78,6 +78,9 @@ class Communicator {
   Slice own_share(int64_t count) const {
     return {count * rank_ / size_, count * (rank_ + 1) / size_};
   }
+
+  /// Seconds spent in waits so far.
+  double seconds_waited() const { return seconds_waited_; }
 
   /// For waits from now on, here and in groups split off later.
   void set_timeout(std::chrono::milliseconds timeout) { setup_.timeout = timeout; }
@@ -136,8 +139,8 @@ class Communicator {
   /// The text of rank `root`.
   std::string broadcast_text(const std::string& text, int root, std::string tag);
 
-  /// The group of the ranks with the same `color` >= 0, ordered by rank here. Collective; none of
-  /// this group's operations may be under way.
+  /// The group of the ranks with the same `color` >= 0, ordered by rank here. Collective; no
+  /// operation of any group may be under way.
   std::unique_ptr<Communicator> split(int color, std::string tag);
 
   /// Checks, records and begins any operation but kSplit; its sequence is filled in.
@@ -158,14 +161,18 @@ class Communicator {
   void check(const Operation& operation) const;
   void check_slices(const View& view, const std::vector<Slice>& slices) const;
   uint64_t record(Operation& operation);
-  void wait(Completion& completion, const Operation& operation, uint64_t record) const;
+  void wait(Completion& completion, const Operation& operation, uint64_t record);
 
   int rank_;
   int size_;
   CommunicatorSetup setup_;
   int64_t collectives_ = 0;
   int64_t point_to_point_ = 0;
+  double seconds_waited_ = 0;
 };
+
+/// "600 s", "0.05 s".
+std::string describe(std::chrono::milliseconds duration);
 
 /// Slices of `each` elements for each of `ranks` ranks, one after the other.
 std::vector<Slice> equal_slices(int64_t each, int ranks);

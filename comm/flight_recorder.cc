@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
 
 #include <fcntl.h>
@@ -52,6 +53,8 @@ void unmap_ring(FlightRecord* ring) {
 }
 
 FlightRecord* map_file(const std::string& path) {
+  std::error_code ignored;  // seen by open()
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
   // A new file, not the old one cut to nothing: another process may still look at that.
   unlink(path.c_str());
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);

@@ -34,8 +34,8 @@ class FlightRecorder {
   FlightRecorder(const FlightRecorder&) = delete;
   FlightRecorder& operator=(const FlightRecorder&) = delete;
 
-  /// From now on in the file `path`, which is replaced; its folder must exist. Throws CommError if
-  /// it cannot be written.
+  /// From now on in the file `path`, which is replaced; its folder is created if need be. Throws
+  /// CommError if it cannot be written, and the record stays where it was.
   void keep_in(const std::string& path);
 
   /// Enters an operation; returns its index.

@@ -31,9 +31,9 @@ class MpiCompletion final : public Completion {
   bool complete_ = false;
 };
 
-/// Runs `call` on the communication thread and waits for it.
+/// Runs `call`, which may block, on the communication thread, and waits for it.
 void run_there(const std::shared_ptr<MpiThread>& thread, std::chrono::milliseconds timeout,
-               const char* what, const std::function<void()>& call) {
+               const std::string& what, const std::function<void()>& call) {
   // A coroutine without a single wait: the whole of it is its first step.
   const auto steps = [](std::function<void()> body) -> mpi::Steps {
     body();
@@ -42,7 +42,7 @@ void run_there(const std::shared_ptr<MpiThread>& thread, std::chrono::millisecon
   MpiCompletion completion(thread, thread->submit([&] { return steps(call); }));
   if (!completion.wait_until(std::chrono::steady_clock::now() + timeout)) {
     throw CommError(
-        fmt::format("[comm] {} has waited {} ms for the other ranks", what, timeout.count()));
+        fmt::format("[comm] {} has waited {} for the other ranks", what, describe(timeout)));
   }
 }
 
@@ -86,7 +86,7 @@ class MpiCommunicator final : public Communicator {
 
   std::unique_ptr<Communicator> begin_split(const Operation& operation) override {
     mpi::Group group;
-    run_there(thread_, setup().timeout, "split", [&] {
+    run_there(thread_, setup().timeout, describe(operation), [&] {
       MPI_Comm comm = MPI_COMM_NULL;
       mpi::check(MPI_Comm_split(group_.comm, operation.peer, rank(), &comm), "MPI_Comm_split");
       group = group_of(comm, group_.piece_bytes);
@@ -104,7 +104,7 @@ MpiWorld::MpiWorld(const CommunicatorSetup& setup, int64_t piece_bytes)
     : thread_(std::make_shared<MpiThread>(std::chrono::steady_clock::now() + setup.timeout)) {
   mpi::Group all;
   mpi::Group apart;
-  run_there(thread_, setup.timeout, "MPI_Comm_dup", [&] {
+  run_there(thread_, setup.timeout, "the meeting of all ranks", [&] {
     all = group_of(MPI_COMM_WORLD, piece_bytes);
     MPI_Comm copy = MPI_COMM_NULL;
     mpi::check(MPI_Comm_dup(MPI_COMM_WORLD, &copy), "MPI_Comm_dup");

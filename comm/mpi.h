@@ -15,9 +15,10 @@ class MpiThread;
 /// MPI in this process, from its initialisation to its end. One per process, and only once.
 class MpiWorld {
  public:
-  /// Meets the other processes of the job. Throws CommError when they do not all come within
-  /// setup.timeout. No single MPI call moves more than `piece_bytes`.
-  explicit MpiWorld(const CommunicatorSetup& setup = {}, int64_t piece_bytes = int64_t{1} << 22);
+  /// Meets the other processes of the job. When they do not all come within setup.timeout, the
+  /// process ends with a message, as a thread cannot be called back from MPI. No single MPI call
+  /// moves more than `piece_bytes`.
+  explicit MpiWorld(const CommunicatorSetup& setup = {}, int64_t piece_bytes = int64_t{1} << 20);
   /// Collective, unless something failed before. All other communicators must be gone.
   ~MpiWorld();
   MpiWorld(const MpiWorld&) = delete;
@@ -25,10 +26,11 @@ class MpiWorld {
 
   /// All ranks.
   Communicator& ranks() const { return *ranks_; }
-  /// All ranks once more, apart from the other: what is under way there does not matter here.
-  /// Waits at most `kLastWordsTimeout`.
+  /// All ranks once more, apart from the other: what is under way there does not matter here,
+  /// unless something was given up there, for then nothing works any more. Waits at most
+  /// `kLastWordsTimeout`.
   Communicator& last_words() const { return *last_words_; }
-  static constexpr std::chrono::seconds kLastWordsTimeout{1};
+  static constexpr std::chrono::seconds kLastWordsTimeout{2};
 
   /// Ranks on this machine.
   int local_ranks() const { return local_ranks_; }

@@ -7,6 +7,8 @@
 
 namespace reformer::mpi {
 
+inline constexpr int64_t kPieceBytes = int64_t{1} << 20;
+
 /// The group that an operation runs in.
 struct Group {
   MPI_Comm comm = MPI_COMM_NULL;
@@ -14,9 +16,9 @@ struct Group {
   int size = 1;
   int machines = 1;     // that the ranks are on
   int local_ranks = 1;  // of them on this machine
-  // No single call moves more than this: counts of MPI 3 are 32 bits wide. Also bounds the scratch
-  // memory of a reduce-scatter, to twice as much.
-  int64_t piece_bytes = int64_t{1} << 22;
+  // No single call moves more than this: counts of MPI 3 are 32 bits wide. Also the scratch memory
+  // of every reduction under way.
+  int64_t piece_bytes = kPieceBytes;
 };
 
 /// The steps of any operation but kSplit. Its memory is touched until they end or are destroyed.

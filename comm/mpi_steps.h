@@ -43,17 +43,26 @@ class Steps {
     if (coroutine_) coroutine_.destroy();
   }
 
-  /// Goes as far as it can without waiting. True when the operation is complete. Throws what the
-  /// coroutine threw.
-  bool advance() {
+  enum class State {
+    kBlocked,   // waits for the same requests as before
+    kMoved,     // has gone further, and waits for others now
+    kComplete,  // the operation is done
+  };
+
+  /// Goes as far as it can without waiting. Throws what the coroutine threw.
+  State advance() {
     promise_type& promise = coroutine_.promise();
+    bool moved = false;
     while (!coroutine_.done()) {
-      if (promise.awaited != nullptr && !complete(*promise.awaited)) return false;
+      if (promise.awaited != nullptr && !complete(*promise.awaited)) {
+        return moved ? State::kMoved : State::kBlocked;
+      }
       promise.awaited = nullptr;
       coroutine_.resume();
+      moved = true;
     }
     if (promise.failure) std::rethrow_exception(promise.failure);
-    return true;
+    return State::kComplete;
   }
 
  private:

@@ -1,8 +1,9 @@
 #include "comm/mpi_thread.h"
 
-#include <cstdlib>
+#include <algorithm>
 #include <optional>
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include "kernels/core/errors.h"
@@ -13,12 +14,19 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // Polling costs processor time that the rank may want for itself. While it computes, the thread
-// looks this often; while it waits, as often as it can, for the first milliseconds.
+// looks this often; while it waits, as often as it can, until nothing has moved for a while.
 constexpr std::chrono::microseconds kPollInterval{100};
 constexpr std::chrono::milliseconds kEagerPolling{2};
 
-// How long the thread may take to come out of MPI before the process goes on without it.
-constexpr std::chrono::seconds kGrace{2};
+// How long the thread may take to come out of one call of MPI, and out of MPI_Finalize, in which it
+// meets all other ranks.
+constexpr std::chrono::seconds kGrace{5};
+constexpr std::chrono::seconds kFinalizeGrace{60};
+
+[[noreturn]] void end_process(const std::string& reason) {
+  fmt::print(stderr, "reformer: error: {}\n", reason);
+  _exit(kStuckStatus);
+}
 
 }  // namespace
 
@@ -28,28 +36,26 @@ struct MpiThread::Job {
   // Of the communication thread.
   const std::function<Steps()> begin;
   std::optional<Steps> steps;
-  std::string problem;  // why it failed
 
-  bool complete = false;  // guarded by the mutex
+  // Guarded by the mutex.
+  bool complete = false;
 };
 
 MpiThread::MpiThread(Clock::time_point deadline) : thread_([this] { run(); }) {
   std::unique_lock lock(mutex_);
-  if (done_.wait_until(lock, deadline, [this] { return initialized_ || !failure_.empty(); })) {
-    require_sound();
-    return;
+  if (!done_.wait_until(lock, deadline, [this] { return initialized_; })) {
+    end_process("[comm] MPI_Init does not return: not all ranks have come");
   }
-  thread_.detach();
-  throw CommError("[comm] MPI_Init does not return: not all ranks have started");
 }
 
 MpiThread::~MpiThread() {
-  if (!thread_.joinable()) return;
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
+  std::unique_lock lock(mutex_);
+  stopping_ = true;
   work_.notify_all();
+  if (!done_.wait_for(lock, kFinalizeGrace, [this] { return stopped_; })) {
+    end_process("[comm] MPI_Finalize does not return: not all ranks have come to the end");
+  }
+  lock.unlock();
   thread_.join();
 }
 
@@ -78,7 +84,7 @@ void MpiThread::give_up(const std::string& reason) {
   std::unique_lock lock(mutex_);
   if (failure_.empty()) failure_ = reason;
   work_.notify_all();
-  done_.wait_for(lock, kGrace, [this] { return !serving_; });
+  if (!done_.wait_for(lock, kGrace, [this] { return !serving_; })) end_process(failure_);
 }
 
 void MpiThread::abort(int status) {
@@ -97,26 +103,24 @@ void MpiThread::require_sound() const {
 }
 
 void MpiThread::run() {
+  // This thread is MPI's main thread. A failure ends the process: MPI's handler is not ours yet.
   int provided = MPI_THREAD_SINGLE;
-  std::string failure;
-  try {
-    check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
-    check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-    if (provided < MPI_THREAD_SERIALIZED) throw CommError("[comm] this MPI knows no threads");
-  } catch (const CommError& error) {
-    failure = error.what();
-  }
+  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   {
     const std::lock_guard lock(mutex_);
-    failure_ = failure;
     initialized_ = true;
   }
   done_.notify_all();
   serve();
+  const std::lock_guard lock(mutex_);
+  stopped_ = true;
+  done_.notify_all();
 }
 
 void MpiThread::serve() {
-  Clock::time_point progressed = Clock::now();
+  Clock::time_point moved_at = Clock::now();
+  bool was_waited_for = false;
   std::unique_lock lock(mutex_);
   for (;;) {
     if (aborting_) {
@@ -124,7 +128,7 @@ void MpiThread::serve() {
       MPI_Abort(MPI_COMM_WORLD, abort_status_);
     }
     if (!failure_.empty() && serving_) {
-      // Nothing is received or sent while nobody calls MPI, so the memory is free.
+      // Nothing is received or sent while nobody calls MPI.
       serving_ = false;
       queue_.clear();
       active_.clear();
@@ -133,28 +137,40 @@ void MpiThread::serve() {
     if (stopping_ && queue_.empty() && active_.empty()) break;
     if (!serving_ || (queue_.empty() && active_.empty())) {
       work_.wait(lock);
-      progressed = Clock::now();
       continue;
     }
     active_.insert(active_.end(), queue_.begin(), queue_.end());
     queue_.clear();
 
     lock.unlock();
-    const std::vector<std::shared_ptr<Job>> ended = advance_all();
+    bool moved = false;
+    std::string problem;
+    try {
+      moved = advance_all();
+    } catch (const std::exception& error) {
+      problem = error.what();
+    }
     lock.lock();
 
-    for (const std::shared_ptr<Job>& job : ended) {
-      job->complete = job->problem.empty();
-      if (failure_.empty()) failure_ = job->problem;
-    }
-    if (!ended.empty()) {
-      progressed = Clock::now();
+    if (failure_.empty()) failure_ = problem;
+    if (!failure_.empty()) {
       done_.notify_all();
-    } else if (waiting_ > 0 && Clock::now() - progressed < kEagerPolling) {
+      continue;
+    }
+    const auto is_complete = [](const std::shared_ptr<Job>& job) {
+      job->complete = !job->steps;
+      return job->complete;
+    };
+    if (std::erase_if(active_, is_complete) > 0) done_.notify_all();
+
+    const bool is_waited_for = waiting_ > 0;
+    if (moved || is_waited_for != was_waited_for) moved_at = Clock::now();
+    was_waited_for = is_waited_for;
+    if (is_waited_for && Clock::now() - moved_at < kEagerPolling) {
       lock.unlock();
       std::this_thread::yield();
       lock.lock();
-    } else {
+    } else if (!moved) {
       work_.wait_for(lock, kPollInterval);
     }
   }
@@ -163,23 +179,25 @@ void MpiThread::serve() {
   if (sound) MPI_Finalize();
 }
 
-/// Moves all active jobs on; takes those that have ended out of the list and returns them.
-std::vector<std::shared_ptr<MpiThread::Job>> MpiThread::advance_all() {
-  std::vector<std::shared_ptr<Job>> ended;
-  std::vector<std::shared_ptr<Job>> going_on;
+/// Lets all active jobs go as far as they can; those that are complete lose their steps. True if
+/// any went further. After an exception nothing has been freed, since MPI may still be at work.
+bool MpiThread::advance_all() {
+  bool moved = false;
   for (const std::shared_ptr<Job>& job : active_) {
-    bool complete = true;
-    try {
-      if (!job->steps) job->steps.emplace(job->begin());
-      complete = job->steps->advance();
-    } catch (const std::exception& error) {
-      job->problem = error.what();
+    if (!job->steps) job->steps.emplace(job->begin());
+    switch (job->steps->advance()) {
+      case Steps::State::kBlocked:
+        break;
+      case Steps::State::kMoved:
+        moved = true;
+        break;
+      case Steps::State::kComplete:
+        moved = true;
+        job->steps.reset();
+        break;
     }
-    (complete ? ended : going_on).push_back(job);
-    if (complete) job->steps.reset();
   }
-  active_ = std::move(going_on);
-  return ended;
+  return moved;
 }
 
 }  // namespace reformer::mpi

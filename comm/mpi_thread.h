@@ -15,9 +15,13 @@
 
 namespace reformer::mpi {
 
+/// A thread that does not come out of MPI cannot be stopped, and may still touch the memory of its
+/// operations. The process then ends with a message and this exit status, instead of going on.
+inline constexpr int kStuckStatus = 6;
+
 class MpiThread {
  public:
-  /// Initialises MPI. Throws CommError when that does not succeed until `deadline`.
+  /// Initialises MPI; the process ends if that does not succeed until `deadline`.
   explicit MpiThread(std::chrono::steady_clock::time_point deadline);
   /// Finalises MPI, unless an operation was given up or failed: what MPI does then is up to the
   /// end of the process.
@@ -33,8 +37,10 @@ class MpiThread {
   /// True when the job is complete, false when `deadline` passes. Throws CommError when it failed.
   bool wait_until(const std::shared_ptr<Job>& job, std::chrono::steady_clock::time_point deadline);
 
-  /// When this returns, no memory of any operation is touched any more; all that is under way or
-  /// comes later throws CommError with `reason`.
+  /// When this returns, no operation is under way any more: MPI is not called again, and all that
+  /// was begun or comes later throws CommError with `reason`. A network adapter that writes by
+  /// itself may not know that yet, so memory of operations may be released, but should not serve
+  /// another purpose before the process ends.
   void give_up(const std::string& reason);
 
   /// Ends all processes of the job with this exit status.
@@ -43,7 +49,7 @@ class MpiThread {
  private:
   void run();
   void serve();
-  std::vector<std::shared_ptr<Job>> advance_all();
+  bool advance_all();
   void require_sound() const;
 
   std::mutex mutex_;
@@ -55,6 +61,7 @@ class MpiThread {
   bool initialized_ = false;
   bool serving_ = true;  // operations may be touched
   bool stopping_ = false;
+  bool stopped_ = false;
   bool aborting_ = false;
   int abort_status_ = 1;
   int waiting_ = 0;  // callers that have nothing else to do

@@ -114,7 +114,8 @@ class ThreadCommunicator final : public Communicator {
     const std::shared_ptr<Meeting> meeting = come_to(operation);
     ThreadCompletion completion(group_->world, meeting, rank());
     if (!completion.wait_until(std::chrono::steady_clock::now() + setup().timeout)) {
-      throw CommError(fmt::format("[comm] {} waits for other ranks", describe(operation)));
+      throw CommError(fmt::format("[comm] {} has waited {} for the other ranks",
+                                  describe(operation), describe(setup().timeout)));
     }
     const auto place = static_cast<size_t>(rank());
     return std::make_unique<ThreadCommunicator>(meeting->new_ranks[place], meeting->groups[place],

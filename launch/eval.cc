@@ -36,7 +36,8 @@ int run(const Arguments& arguments) {
       parse_config(checkpoint->manifest().config(), checkpoint->path(), arguments.overrides);
   const std::unique_ptr<Dataset> dataset = make_dataset(config.run);
   const MemoryPlan plan = plan_evaluation(config);
-  require_available(plan);
+  const std::string complaint = complaint_about_memory(plan);
+  if (!complaint.empty()) throw DeviceError(complaint);
   const std::unique_ptr<Backend> backend =
       make_cpu_backend(static_cast<int>(config.run.execution().threads()));
   const std::unique_ptr<Arena> arena = backend->make_arena(plan.arena_bytes);

@@ -15,7 +15,7 @@ enum ExitCode : int {
   kExitDevice = 5,      // DeviceError, memory included
   kExitComm = 6,        // CommError
   kExitDiverged = 7,    // DivergenceError
-  kExitStopped = 8,     // SIGTERM or SIGINT: the step was finished and saved
+  kExitStopped = 8,     // SIGTERM, SIGINT or SIGUSR1: the step was finished and saved
 };
 
 ExitCode exit_code_of(const std::exception& error);

@@ -34,10 +34,15 @@ void say(const std::string& text) {
 
 /// What each rank of the last start did last: the one that differs is the one to look at.
 void show_last_operations(const RunDirectory& directory) {
-  for (int rank = 0; std::filesystem::exists(directory.flight_record(rank)); ++rank) {
-    const std::vector<FlightRecord> records = read_flight_records(directory.flight_record(rank));
-    say(fmt::format("rank {}: {}", rank,
-                    records.empty() ? "no operation yet" : describe(records.back())));
+  for (const std::string& file : list_flight_records(directory)) {
+    const std::string rank = std::filesystem::path(file).filename();
+    try {
+      const std::vector<FlightRecord> records = read_flight_records(file);
+      say(fmt::format("{}: {}", rank,
+                      records.empty() ? "no operation yet" : describe(records.back())));
+    } catch (const CommError& error) {
+      say(fmt::format("{}: {}", rank, error.what()));
+    }
   }
 }
 

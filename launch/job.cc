@@ -34,8 +34,29 @@ int fail(MpiWorld& world, const std::exception& error) {
     return code;
   }
   fmt::print(stderr, "reformer: rank {} on {}: error: {}\n", rank, world.host(), message);
-  std::fflush(stderr);
   world.abort(code);
+}
+
+/// " although SLURM_NTASKS=4: …" when the environment says that a single process belongs to more;
+/// else empty.
+std::string describe_lost_launcher(const Environment& get) {
+  struct Launcher {
+    const char* variable;
+    const char* advice;
+  };
+  // The first one that is set says it: a job step is part of an allocation.
+  constexpr Launcher kLaunchers[] = {
+      {"OMPI_COMM_WORLD_SIZE", "is the program linked with the same MPI as mpirun?"},
+      {"PMI_SIZE", "is the program linked with the same MPI as the launcher?"},
+      {"SLURM_STEP_NUM_TASKS", "start with srun --mpi=pmix, or with mpirun"},
+      {"SLURM_NTASKS", "start with srun --mpi=pmix, or with mpirun"}};
+  for (const auto& [variable, advice] : kLaunchers) {
+    const char* const value = get(variable);
+    if (value == nullptr) continue;
+    if (std::atoll(value) <= 1) return "";
+    return fmt::format(" although {}={}: {}", variable, value, advice);
+  }
+  return "";
 }
 
 }  // namespace
@@ -64,33 +85,17 @@ bool is_started_by_mpi(const Environment& get) {
 }
 
 void require_ranks(int ranks, int64_t expected, const Environment& get) {
+  if (expected == ranks || (expected == 0 && ranks > 1)) return;
+  const std::string lost = ranks == 1 ? describe_lost_launcher(get) : "";
   if (expected != 0) {
-    if (ranks == expected) return;
     throw ConfigError(
         fmt::format("execution.ranks is {} and the run has {} {}; start it with mpirun -n {}, or "
-                    "set execution.ranks to 0",
-                    expected, ranks, ranks == 1 ? "rank" : "ranks", expected));
+                    "set execution.ranks to 0{}",
+                    expected, ranks, ranks == 1 ? "rank" : "ranks", expected, lost));
   }
-  if (ranks > 1) return;
-  struct Launcher {
-    const char* variable;
-    const char* advice;
-  };
-  // The first one that is set says it: a job step is part of an allocation.
-  constexpr Launcher kLaunchers[] = {
-      {"OMPI_COMM_WORLD_SIZE", "is the program linked with the same MPI as mpirun?"},
-      {"PMI_SIZE", "is the program linked with the same MPI as the launcher?"},
-      {"SLURM_STEP_NUM_TASKS", "start with srun --mpi=pmix, or with mpirun"},
-      {"SLURM_NTASKS", "start with srun --mpi=pmix or mpirun"}};
-  for (const auto& [variable, advice] : kLaunchers) {
-    const char* const value = get(variable);
-    if (value == nullptr) continue;
-    if (std::atoll(value) <= 1) return;
-    throw ConfigError(
-        fmt::format("this process is alone although {}={}; {}; --set execution.ranks=1 if one rank "
-                    "is wanted",
-                    variable, value, advice));
-  }
+  if (lost.empty()) return;
+  throw ConfigError(
+      fmt::format("this process is alone{}; --set execution.ranks=1 if one rank is wanted", lost));
 }
 
 }  // namespace reformer

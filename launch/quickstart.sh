@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the trainer, trains the demo (configs/demo.txtpb) with one rank for each core, and compares
-# how well it predicts the held-out text with what gzip makes of it. Started again, it goes on where
-# it was.
+# Builds the trainer, trains the demo (configs/demo.txtpb) on all cores, with two ranks where there
+# are two, and compares how well it predicts the held-out text with what gzip makes of it. Started
+# again, it goes on where it was.
 #
 #   launch/quickstart.sh [option of `reformer train` …]      such as --set training.steps=200
 set -euo pipefail

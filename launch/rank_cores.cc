@@ -13,7 +13,10 @@ namespace reformer {
 
 void undo_default_binding(const std::function<const char*(const char*)>& get) {
   const bool bound = get("OMPI_MCA_orte_bound_at_launch") != nullptr;
-  const bool asked_for = get("OMPI_MCA_hwloc_base_binding_policy") != nullptr;
+  const char* const mapping = get("OMPI_MCA_rmaps_base_mapping_policy");
+  const bool asked_for = get("OMPI_MCA_hwloc_base_binding_policy") != nullptr ||
+                         get("OMPI_MCA_orte_rankfile") != nullptr ||
+                         (mapping != nullptr && std::strstr(mapping, "pe=") != nullptr);
   if (!bound || asked_for) return;
   // The system keeps what the control group allows.
   cpu_set_t all;

@@ -8,10 +8,10 @@
 
 namespace reformer {
 
-/// Open MPI ties every process to one core, or to one socket, unless told otherwise, so a rank with
-/// threads would have a fraction of the machine. Undoes a binding that nobody asked for; one that
-/// was asked for (--bind-to) stays. Call before any thread is started. `get` returns the value of
-/// an environment variable, or nullptr.
+/// Open MPI 4 ties every process to one core, or to one socket, unless told otherwise, so a rank
+/// with threads would have a fraction of the machine. Undoes a binding that nobody asked for; one
+/// that was asked for (--bind-to, --map-by …:pe=N, a rankfile) stays. Call before any thread is
+/// started. `get` returns the value of an environment variable, or nullptr.
 void undo_default_binding(const std::function<const char*(const char*)>& get);
 
 /// Threads for this rank: the cores that it may run on, shared out over the ranks on this machine

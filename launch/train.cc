@@ -27,7 +27,7 @@ struct Arguments {
 };
 
 int run_rank(const Arguments& arguments, const RankPlace& place) {
-  const RunConfig config = load_config(arguments.config, arguments.overrides);
+  RunConfig config = load_config(arguments.config, arguments.overrides);
   const TrainOptions options{
       .run_directory = arguments.run_directory.empty()
                            ? "runs/" + std::filesystem::path(arguments.config).stem().string()
@@ -35,11 +35,12 @@ int run_rank(const Arguments& arguments, const RankPlace& place) {
       .stop_at = arguments.stop_at,
       .stop = &catch_stop_signals(),
       .local_ranks = place.local_ranks};
-  const config::Execution& execution = config.run.execution();
+  config::Execution& execution = *config.run.mutable_execution();
   require_ranks(place.communicator.size(), execution.ranks(), std::getenv);
+  execution.set_ranks(0);  // asked of this start, not of the run
   place.communicator.set_timeout(std::chrono::seconds(execution.timeout_seconds()));
-  const int threads = execution.threads() > 0 ? static_cast<int>(execution.threads())
-                                              : threads_of_rank(place.communicator, place.host);
+  const int share = threads_of_rank(place.communicator, place.host);
+  const int threads = execution.threads() > 0 ? static_cast<int>(execution.threads()) : share;
   const std::unique_ptr<Backend> backend = make_cpu_backend(threads);
   const TrainOutcome outcome = train(config, options, *backend, place.communicator);
   return outcome == TrainOutcome::kInterrupted ? kExitStopped : kExitOk;

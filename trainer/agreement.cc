@@ -4,12 +4,18 @@
 
 #include <fmt/format.h>
 
-#include "kernels/core/errors.h"
-
 namespace reformer {
 
-void require_same_on_all_ranks(Communicator& communicator, const std::string& what,
-                               const std::string& text) {
+std::string first_complaint(Communicator& communicator, const std::string& complaint,
+                            const std::string& tag) {
+  for (const std::string& of_rank : communicator.gather_text(complaint, tag)) {
+    if (!of_rank.empty()) return of_rank;
+  }
+  return "";
+}
+
+std::string find_disagreement(Communicator& communicator, const std::string& what,
+                              const std::string& text) {
   const std::string expected = communicator.broadcast_text(text, 0, what);
   std::string complaint;
   if (text != expected) {
@@ -17,9 +23,7 @@ void require_same_on_all_ranks(Communicator& communicator, const std::string& wh
     complaint = fmt::format("rank {} has another {} than rank 0: '{}' where rank 0 has '{}'",
                             communicator.rank(), what, here, there);
   }
-  for (const std::string& of_rank : communicator.gather_text(complaint, what)) {
-    if (!of_rank.empty()) throw ConfigError(of_rank);
-  }
+  return first_complaint(communicator, complaint, what);
 }
 
 std::pair<std::string, std::string> first_difference(const std::string& a, const std::string& b) {

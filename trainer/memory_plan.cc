@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include "comm/plan.h"
-#include "kernels/core/errors.h"
 #include "kernels/plan_backend.h"
 #include "trainer/evaluation.h"
 #include "trainer/process_memory.h"
@@ -110,19 +109,18 @@ std::string describe(const MemoryPlan& plan) {
   return text;
 }
 
-void require_available(const MemoryPlan& plan, int local_ranks) {
+std::string complaint_about_memory(const MemoryPlan& plan, int local_ranks) {
   const std::optional<size_t> available = available_memory();
   const size_t needed = plan.arena_bytes * static_cast<size_t>(local_ranks);
-  if (!available || needed <= *available) return;
+  if (!available || needed <= *available) return "";
   const std::string ranks =
       local_ranks == 1 ? "" : fmt::format(" for {} ranks on this machine", local_ranks);
-  throw DeviceError(
-      fmt::format("this run needs {} of memory{} and {} are available; lower training.micro_batch, "
-                  "data.length or model.width{}",
-                  format_bytes(needed), ranks, format_bytes(*available),
-                  plan.by_use[static_cast<size_t>(MemoryUse::kStored)] > 0
-                      ? ", or set execution.activations to RECONSTRUCT"
-                      : ""));
+  const bool stores = plan.by_use[static_cast<size_t>(MemoryUse::kStored)] > 0;
+  return fmt::format(
+      "this run needs {} of memory{} and {} are available; lower training.micro_batch, "
+      "data.length or model.width{}",
+      format_bytes(needed), ranks, format_bytes(*available),
+      stores ? ", or set execution.activations to RECONSTRUCT" : "");
 }
 
 std::string format_bytes(size_t bytes) {

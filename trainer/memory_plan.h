@@ -23,9 +23,9 @@ MemoryPlan plan_evaluation(const RunConfig& config);
 /// One line for each use: "parameters 12.3 MiB, gradients …".
 std::string describe(const MemoryPlan& plan);
 
-/// Throws DeviceError when `local_ranks` ranks on this machine would exceed the memory that it has
-/// available, naming both and the settings that would help.
-void require_available(const MemoryPlan& plan, int local_ranks = 1);
+/// What is to be said when `local_ranks` ranks on this machine would exceed the memory that it has
+/// available: both numbers and the settings that would help. Empty if it suffices.
+std::string complaint_about_memory(const MemoryPlan& plan, int local_ranks = 1);
 
 /// "512 B", "12.3 MiB", "4.56 GiB".
 std::string format_bytes(size_t bytes);

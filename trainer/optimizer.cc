@@ -27,15 +27,17 @@ class AdamWOptimizer final : public Optimizer {
  public:
   AdamWOptimizer(const config::Optimizer& config, const ModelSpec& spec,
                  const OptimizerPlace& place)
-      : config_(config), backend_(place.backend), pieces_(place.buckets.size()) {
+      : config_(config),
+        backend_(place.backend),
+        buckets_(place.buckets),
+        pieces_(place.buckets.size()) {
     int64_t state_elements = 0;
     for (const ParameterInfo& parameter : list_parameters(spec)) {
       const size_t bucket = bucket_of_part(spec, parameter.part);
-      const int64_t end = parameter.offset + parameter.shape.elements();
+      const Slice& own_slice = buckets_[bucket].slices[static_cast<size_t>(place.rank)];
       Piece piece{.parameter = parameter,
-                  .parts = parts_within({parameter.offset, end}, place.buckets[bucket].slices),
+                  .own = parts_within(range_of(parameter), {own_slice})[0],
                   .state_begin = state_elements};
-      piece.own = piece.parts[static_cast<size_t>(place.rank)];
       state_elements += aligned(piece.own.elements());
       pieces_[bucket].push_back(std::move(piece));
     }
@@ -65,12 +67,14 @@ class AdamWOptimizer final : public Optimizer {
   std::vector<ShardedTensor> state() const override {
     std::vector<ShardedTensor> state;
     // Like the parameters: embedding, layers, head.
-    for (auto bucket = pieces_.rbegin(); bucket != pieces_.rend(); ++bucket) {
-      for (const Piece& piece : *bucket) {
+    for (size_t bucket = pieces_.size(); bucket-- > 0;) {
+      for (const Piece& piece : pieces_[bucket]) {
         const std::string& name = piece.parameter.name;
         const Shape& shape = piece.parameter.shape;
-        state.push_back({"adamw.m/" + name, shape, piece.parts, piece.in(m_)});
-        state.push_back({"adamw.v/" + name, shape, piece.parts, piece.in(v_)});
+        const std::vector<Slice> parts =
+            parts_within(range_of(piece.parameter), buckets_[bucket].slices);
+        state.push_back({"adamw.m/" + name, shape, parts, piece.in(m_)});
+        state.push_back({"adamw.v/" + name, shape, parts, piece.in(v_)});
       }
     }
     return state;
@@ -80,17 +84,21 @@ class AdamWOptimizer final : public Optimizer {
   /// What this rank has of a parameter.
   struct Piece {
     ParameterInfo parameter;
-    std::vector<Slice> parts;  // of the parameter by rank
-    Slice own{};               // that of this rank
-    int64_t state_begin = 0;   // in m and v
+    Slice own;                // elements of the parameter
+    int64_t state_begin = 0;  // in m and v
 
     View in(const View& state) const {
       return state.rows(state_begin, state_begin + own.elements());
     }
   };
 
+  static Slice range_of(const ParameterInfo& parameter) {
+    return {parameter.offset, parameter.offset + parameter.shape.elements()};
+  }
+
   config::Optimizer config_;
   Backend& backend_;
+  const std::vector<Bucket>& buckets_;
   std::vector<std::vector<Piece>> pieces_;  // by bucket
   View m_;
   View v_;
@@ -100,11 +108,14 @@ class AdafactorOptimizer final : public Optimizer {
  public:
   AdafactorOptimizer(const config::Optimizer& config, const ModelSpec& spec,
                      const OptimizerPlace& place)
-      : config_(config), backend_(place.backend), factors_(place.buckets.size()) {
+      : config_(config),
+        backend_(place.backend),
+        buckets_(place.buckets),
+        factors_(place.buckets.size()) {
     int64_t largest = 0;
     for (const ParameterInfo& parameter : list_parameters(spec)) {
       const size_t bucket = bucket_of_part(spec, parameter.part);
-      Factors factors{.parameter = parameter, .owner = owner_of(parameter, place.buckets[bucket])};
+      Factors factors{.parameter = parameter, .owner = owner_of(parameter, buckets_[bucket])};
       factors.own = factors.owner == static_cast<size_t>(place.rank);
       if (factors.own) {
         const Shape& shape = parameter.shape;
@@ -114,7 +125,6 @@ class AdafactorOptimizer final : public Optimizer {
       }
       factors_[bucket].push_back(std::move(factors));
     }
-    ranks_ = place.buckets[0].slices.size();
     scratch_ = zeros(place, {largest});
   }
 
@@ -140,11 +150,11 @@ class AdafactorOptimizer final : public Optimizer {
 
   std::vector<ShardedTensor> state() const override {
     std::vector<ShardedTensor> state;
-    for (auto bucket = factors_.rbegin(); bucket != factors_.rend(); ++bucket) {
-      for (const Factors& factors : *bucket) {
+    for (size_t bucket = factors_.size(); bucket-- > 0;) {
+      for (const Factors& factors : factors_[bucket]) {
         const Shape& shape = factors.parameter.shape;
         const auto add = [&](const std::string& prefix, int64_t elements, const View& view) {
-          std::vector<Slice> parts(ranks_);
+          std::vector<Slice> parts(buckets_[bucket].slices.size());
           parts[factors.owner] = {0, elements};
           state.push_back({prefix + factors.parameter.name, {elements}, std::move(parts), view});
         };
@@ -176,8 +186,8 @@ class AdafactorOptimizer final : public Optimizer {
 
   config::Optimizer config_;
   Backend& backend_;
+  const std::vector<Bucket>& buckets_;
   std::vector<std::vector<Factors>> factors_;  // by bucket
-  size_t ranks_ = 1;
   View scratch_;
 };
 

@@ -32,7 +32,7 @@ class Optimizer {
   virtual std::vector<ShardedTensor> state() const = 0;
 };
 
-/// Where an optimizer works: rank `rank` of `buckets`, state in `arena`.
+/// Where an optimizer works: rank `rank` of `buckets`, state in `arena`. All must outlive it.
 struct OptimizerPlace {
   const std::vector<Bucket>& buckets;
   int rank = 0;

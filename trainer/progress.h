@@ -19,7 +19,7 @@ struct ProgressLine {
   double gradient_norm = 0;
   double tokens_per_second = 0;
   double model_flops_per_second = 0;
-  double gemm_share = 0;  // of the rate of matrix products on this machine; 0: not known
+  double gemm_share = 0;    // of the rate of matrix products on this machine; 0: not known
   double waited_share = 0;  // of the step's time, for other ranks; 0: not shown
   size_t memory_bytes = 0;
   double seconds_left = 0;

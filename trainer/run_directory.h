@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace reformer {
 
@@ -16,12 +17,16 @@ struct RunDirectory {
   std::string flight_record(int rank) const;
 };
 
+/// Files of flight records that lie there.
+std::vector<std::string> list_flight_records(const RunDirectory& directory);
+
 /// Holds a run directory for one process. The system lets go of it when the process ends, however
 /// it ends.
 class RunLock {
  public:
-  /// Creates the directory and its parts where they are missing. Throws DataError when it cannot,
-  /// or when another process holds the directory.
+  /// Creates the directory and its parts where they are missing, and removes flight records of
+  /// earlier starts. Throws DataError when it cannot create them, or when another process holds the
+  /// directory.
   explicit RunLock(const RunDirectory& directory);
   ~RunLock();
   RunLock(const RunLock&) = delete;

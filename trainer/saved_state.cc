@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "comm/buckets.h"
 #include "comm/self.h"
 #include "kernels/core/errors.h"
 #include "trainer/agreement.h"
@@ -11,13 +10,29 @@
 namespace reformer {
 namespace {
 
-constexpr int64_t kManifestBytes = int64_t{1} << 20;
+constexpr size_t kManifestBytes = size_t{1} << 20;
 
-/// Reads a tensor on rank 0 and gives every rank its part.
-void load_tensor(const CheckpointReader* checkpoint, const ShardedTensor& tensor, Backend& backend,
-                 Communicator& communicator) {
+/// A tensor of the backend as host memory.
+Tensor to_host(Backend& backend, const View& view) {
+  Tensor host(view.dtype(), view.shape());
+  backend.download(view, host.view().raw());
+  return host;
+}
+
+/// Rank 0 reads the tensor and every rank gets the whole of it.
+void load_everywhere(const CheckpointReader* checkpoint, const NamedView& tensor, Backend& backend,
+                     Communicator& communicator) {
+  const Tensor host(tensor.view.dtype(), tensor.view.shape());
+  if (checkpoint != nullptr) checkpoint->read(tensor.name, host.view());
+  communicator.broadcast(host.view(), 0, tensor.name);
+  backend.upload(host.view().raw(), tensor.view);
+}
+
+/// Rank 0 reads the tensor and every rank gets its part.
+void load_part(const CheckpointReader* checkpoint, const ShardedTensor& tensor, Backend& backend,
+               Communicator& communicator) {
   Tensor whole;
-  if (communicator.rank() == 0) {
+  if (checkpoint != nullptr) {
     whole = Tensor(DType::kFloat32, tensor.shape);
     checkpoint->read(tensor.name, whole.view());
   }
@@ -46,16 +61,19 @@ void require_same_model(const CheckpointReader& checkpoint, const RunConfig& con
 std::string save_state(const std::string& directory, const RunConfig& config, int64_t step,
                        const TrainingState& state, const SkipGuard& guard,
                        Communicator& communicator) {
-  const std::vector<ShardedTensor> tensors = state.tensors();
+  const std::vector<NamedView> parameters = state.parameter_views();
+  const std::vector<ShardedTensor> of_optimizer = state.optimizer->state();
   std::optional<CheckpointWriter> writer;
   if (communicator.rank() == 0) {
-    int64_t bytes = kManifestBytes;
-    for (const ShardedTensor& tensor : tensors) {
-      bytes += tensor.shape.elements() * static_cast<int64_t>(size_of(DType::kFloat32));
+    size_t bytes = kManifestBytes;
+    for (const NamedView& tensor : parameters) bytes += tensor.view.bytes();
+    for (const ShardedTensor& tensor : of_optimizer) bytes += tensor.bytes();
+    writer.emplace(directory, bytes);
+    for (const NamedView& tensor : parameters) {
+      writer->add(tensor.name, to_host(state.backend, tensor.view).view());
     }
-    writer.emplace(directory, static_cast<size_t>(bytes));
   }
-  for (const ShardedTensor& tensor : tensors) {
+  for (const ShardedTensor& tensor : of_optimizer) {
     const Tensor whole = gather(tensor, state.backend, communicator);
     if (writer) writer->add(tensor.name, whole.view());
   }
@@ -92,13 +110,15 @@ std::optional<CheckpointReader> open_newest(const std::string& directory,
 int64_t load_state(const CheckpointReader* checkpoint, const RunConfig& config,
                    const TrainingState& state, SkipGuard& guard, Communicator& communicator) {
   CHECK_EQ(checkpoint != nullptr, communicator.rank() == 0);
-  const std::vector<ShardedTensor> tensors = state.tensors();
+  const std::vector<NamedView> parameters = state.parameter_views();
+  const std::vector<ShardedTensor> of_optimizer = state.optimizer->state();
   int64_t step = 0;
   SkipGuard::State saved_guard;
   if (checkpoint != nullptr) {
     require_same_model(*checkpoint, config);
     std::vector<std::string> names;
-    for (const ShardedTensor& tensor : tensors) names.push_back(tensor.name);
+    for (const NamedView& tensor : parameters) names.push_back(tensor.name);
+    for (const ShardedTensor& tensor : of_optimizer) names.push_back(tensor.name);
     checkpoint->require_exactly(names);
     step = checkpoint->manifest().step();
     const checkpoint::SkipGuard& saved = checkpoint->manifest().skip_guard();
@@ -111,19 +131,20 @@ int64_t load_state(const CheckpointReader* checkpoint, const RunConfig& config,
   guard.restore(saved_guard);
 
   state.backend.fill_zero(state.parameters);  // the gaps between tensors
-  for (const ShardedTensor& tensor : tensors) {
-    load_tensor(checkpoint, tensor, state.backend, communicator);
+  for (const NamedView& tensor : parameters) {
+    load_everywhere(checkpoint, tensor, state.backend, communicator);
   }
-  BucketExchange(BucketExchange::Kind::kGather, communicator, state.buckets, state.parameters)
-      .finish();
+  for (const ShardedTensor& tensor : of_optimizer) {
+    load_part(checkpoint, tensor, state.backend, communicator);
+  }
   return step;
 }
 
 void load_parameters(const CheckpointReader& checkpoint, const TrainingState& state) {
   SelfCommunicator alone;
   state.backend.fill_zero(state.parameters);
-  for (const ShardedTensor& tensor : state.parameter_tensors()) {
-    load_tensor(&checkpoint, tensor, state.backend, alone);
+  for (const NamedView& tensor : state.parameter_views()) {
+    load_everywhere(&checkpoint, tensor, state.backend, alone);
   }
 }
 

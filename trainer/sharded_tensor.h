@@ -14,6 +14,8 @@ struct ShardedTensor {
   Shape shape;               // of the whole
   std::vector<Slice> parts;  // elements of the whole by rank: disjoint, together all
   View part;                 // Float32 [elements of this rank's part] on the backend
+
+  size_t bytes() const { return static_cast<size_t>(shape.elements()) * size_of(DType::kFloat32); }
 };
 
 /// The elements of [begin, end) of a flat buffer that each rank's slice holds, counted from

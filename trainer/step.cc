@@ -100,6 +100,7 @@ StepResult train_step(const config::Run& run, const Dataset& dataset, Communicat
   const int64_t samples_in_step = run.training().batch();
   const int64_t leaves_per_sample = (length + state.spec.leaf_tokens - 1) / state.spec.leaf_tokens;
 
+  const double waited_before = communicator.seconds_waited();
   const LocalBatch local = read_batch(run, dataset, communicator, step);
   const int64_t valid_labels = communicator.sum(local.valid_labels, "valid labels");
   backend.fill_zero(state.gradients);
@@ -142,7 +143,7 @@ StepResult train_step(const config::Run& run, const Dataset& dataset, Communicat
                     .learning_rate = learning_rate(run.training(), step),
                     .gradient_norm = totals.gradient_norm,
                     .tokens = samples_in_step * length,
-                    .seconds_waited = reduction.seconds_waited()};
+                    .seconds_waited = communicator.seconds_waited() - waited_before};
   // A function of sums over all ranks: all skip, or none does.
   result.skipped = guard.judge({.step = step,
                                 .loss = totals.loss,
@@ -163,7 +164,7 @@ StepResult train_step(const config::Run& run, const Dataset& dataset, Communicat
     gathering.start(bucket);
   }
   gathering.finish();
-  result.seconds_waited += gathering.seconds_waited();
+  result.seconds_waited = communicator.seconds_waited() - waited_before;
   return result;
 }
 

@@ -15,11 +15,10 @@ struct StepResult {
   double loss = 0;      // nats per counted token, over all ranks
   double accuracy = 0;  // share of counted tokens whose label had the largest logit
   double learning_rate = 0;
-  double gradient_norm = 0;  // before clipping
-  int64_t tokens = 0;        // tokens read, over all ranks
-  bool skipped = false;      // the state is untouched
-  // Exchange of gradients and parameters that this rank did nothing beside, seconds.
-  double seconds_waited = 0;
+  double gradient_norm = 0;   // before clipping
+  int64_t tokens = 0;         // tokens read, over all ranks
+  bool skipped = false;       // the state is untouched
+  double seconds_waited = 0;  // of this rank, for others that were later and for what they sent
 };
 
 /// Runs step `step` (from 1) of `run`: all micro-batches of this rank, gradients summed over the

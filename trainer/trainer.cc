@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <filesystem>
 #include <optional>
 
 #include <fmt/format.h>
 
+#include "kernels/core/errors.h"
 #include "trainer/agreement.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/config/resolve.h"
@@ -34,11 +34,34 @@ double seconds_between(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double>(end - begin).count();
 }
 
-/// What a rank takes, once it is known that the machine can give it to all that are on it.
-MemoryPlan plan_within_memory(const RunConfig& config, int ranks, int local_ranks) {
-  const MemoryPlan plan = plan_training(config, ranks);
-  require_available(plan, local_ranks);
+/// What a rank takes, once it is known that every machine can give it to all that are on it. No
+/// rank takes anything before all have looked. Collective.
+MemoryPlan plan_within_memory(const RunConfig& config, int local_ranks,
+                              Communicator& communicator) {
+  const MemoryPlan plan = plan_training(config, communicator.size());
+  const std::string complaint =
+      first_complaint(communicator, complaint_about_memory(plan, local_ranks), "memory");
+  if (!complaint.empty()) throw DeviceError(complaint);
   return plan;
+}
+
+/// What all ranks must have in common, in lines.
+std::string common_settings(const RunConfig& config, const TrainOptions& options) {
+  config::Run run = config.run;
+  run.mutable_execution()->set_threads(0);  // a rank's own business
+  return fmt::format("{}stop at: {}\n", to_text(run), options.stop_at);
+}
+
+/// The dataset in words, with a checksum of some of its sequences: a copy on another machine may
+/// have the same name and size.
+std::string fingerprint(const Dataset& dataset) {
+  constexpr int64_t kSteps = 16;
+  std::string text = dataset.description() + "; sequences";
+  for (int64_t step = 1; step <= kSteps; ++step) {
+    const Tensor tokens = dataset.training_batch(step, 0, 1).tokens;
+    text += fmt::format(" {:08x}", crc32c(tokens.view().raw(), tokens.view().bytes()));
+  }
+  return text;
 }
 
 class Training {
@@ -51,7 +74,7 @@ class Training {
         communicator_(communicator),
         directory_{options.run_directory},
         dataset_(make_dataset(config.run)),
-        plan_(plan_within_memory(config, communicator.size(), options.local_ranks)),
+        plan_(plan_within_memory(config, options.local_ranks, communicator)),
         output_(directory_, communicator.rank(), communicator.size()),
         arena_(backend.make_arena(plan_.arena_bytes)),
         state_(config.run, config.model, backend, *arena_, communicator.rank(),
@@ -99,8 +122,12 @@ class Training {
   }
 
   void require_agreement() {
-    require_same_on_all_ranks(communicator_, "configuration", to_text(config_.run));
-    require_same_on_all_ranks(communicator_, "dataset", dataset_->description());
+    const std::string other_settings =
+        find_disagreement(communicator_, "configuration", common_settings(config_, options_));
+    if (!other_settings.empty()) throw ConfigError(other_settings);
+    const std::string other_data =
+        find_disagreement(communicator_, "dataset", fingerprint(*dataset_));
+    if (!other_data.empty()) throw DataError(other_data);
     const std::vector<std::string> identities =
         communicator_.gather_text(backend_.numeric_identity(), "numeric identities");
     for (size_t rank = 1; rank < identities.size(); ++rank) {
@@ -113,16 +140,18 @@ class Training {
     }
   }
 
+  /// Nobody writes into the directory before rank 0 holds it.
   void keep_flight_record() {
-    std::error_code ignored;  // a record that cannot be written says so itself
-    if (communicator_.rank() == 0) {
-      // Of an earlier start, perhaps on more ranks.
-      std::filesystem::remove_all(directory_.flight_records(), ignored);
-    }
     communicator_.barrier("run directory");
     if (communicator_.size() == 1) return;
-    std::filesystem::create_directories(directory_.flight_records(), ignored);
-    communicator_.recorder().keep_in(directory_.flight_record(communicator_.rank()));
+    std::string complaint;
+    try {
+      communicator_.recorder().keep_in(directory_.flight_record(communicator_.rank()));
+    } catch (const CommError& error) {
+      complaint = fmt::format("note: rank {}: {}", communicator_.rank(), error.what());
+    }
+    complaint = first_complaint(communicator_, complaint, "flight records");
+    if (!complaint.empty()) output_.say(complaint);
   }
 
   void start_or_resume() {

@@ -67,22 +67,12 @@ TokenLayout TrainingState::layout_of(int64_t first_sample, int64_t samples, int6
           .leaf = spec.leaf_tokens};
 }
 
-std::vector<ShardedTensor> TrainingState::parameter_tensors() const {
-  std::vector<ShardedTensor> tensors;
+std::vector<NamedView> TrainingState::parameter_views() const {
+  std::vector<NamedView> views;
   for (const ParameterInfo& parameter : list_parameters(spec)) {
-    const Slice whole{parameter.offset, parameter.offset + parameter.shape.elements()};
-    const Bucket& bucket = buckets[bucket_of_part(spec, parameter.part)];
-    std::vector<Slice> parts = parts_within(whole, bucket.slices);
-    const View part = parts[static_cast<size_t>(rank)].of(parameter.in(parameters));
-    tensors.push_back({parameter.name, parameter.shape, std::move(parts), part});
+    views.push_back({parameter.name, parameter.in(parameters)});
   }
-  return tensors;
-}
-
-std::vector<ShardedTensor> TrainingState::tensors() const {
-  std::vector<ShardedTensor> tensors = parameter_tensors();
-  for (ShardedTensor& state : optimizer->state()) tensors.push_back(std::move(state));
-  return tensors;
+  return views;
 }
 
 std::vector<Slice> TrainingState::own_slices() const {

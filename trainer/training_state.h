@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "configs/run.pb.h"
@@ -9,9 +10,14 @@
 #include "trainer/model/model_spec.h"
 #include "trainer/model/reformer.h"
 #include "trainer/optimizer.h"
-#include "trainer/sharded_tensor.h"
 
 namespace reformer {
+
+/// A tensor under the name that it has in checkpoints.
+struct NamedView {
+  std::string name;
+  View view;
+};
 
 class TrainingState {
  public:
@@ -29,9 +35,8 @@ class TrainingState {
   /// The layout of `samples` whole sequences of `length` tokens, from `first_sample` on.
   TokenLayout layout_of(int64_t first_sample, int64_t samples, int64_t length) const;
 
-  /// Parameters, tensor by tensor, without alignment gaps; and the same with the optimizer's state.
-  std::vector<ShardedTensor> parameter_tensors() const;
-  std::vector<ShardedTensor> tensors() const;
+  /// Parameters, tensor by tensor, without alignment gaps. Every rank has them whole.
+  std::vector<NamedView> parameter_views() const;
 
   /// What this rank owns of the gradients: its slice of each bucket.
   std::vector<Slice> own_slices() const;

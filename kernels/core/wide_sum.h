@@ -23,7 +23,8 @@ class WideSum {
 
   const Words& words() const { return words_; }
 
-  /// The sum, rounded once for each word; infinite if a term was not finite or too large.
+  /// The sum, to a few units in the last place, the same for equal words; infinite if a term was
+  /// not finite or too large.
   double value() const;
 
  private:

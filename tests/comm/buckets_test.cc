@@ -75,7 +75,6 @@ TEST(BucketExchangeTest, ReducesAndGathersEveryBucket) {
     reduction.start(0);
     if (communicator.rank() != 1) reduction.start(1);  // finish() starts the rest
     reduction.finish();
-    EXPECT_GE(reduction.seconds_waited(), 0);
     for (const Bucket& bucket : buckets) {
       const Slice& own = bucket.slices[static_cast<size_t>(communicator.rank())];
       for (int64_t i = own.begin; i < own.end; ++i) {

@@ -21,26 +21,30 @@ class DelayingCommunicator final : public Communicator {
 
   std::string description() const override { return "slow " + inner_.description(); }
 
-  /// Seconds for which the line was busy so far.
+  /// Seconds for which the line was busy so far, and those that somebody waited for it.
   double busy_seconds() const { return busy_seconds_; }
+  double waited_seconds() const { return waited_seconds_; }
 
  private:
   using Clock = std::chrono::steady_clock;
 
   class DelayedCompletion final : public Completion {
    public:
-    DelayedCompletion(Pending operation, Clock::time_point arrival)
-        : operation_(std::move(operation)), arrival_(arrival) {}
+    DelayedCompletion(Pending operation, Clock::time_point arrival, double& waited_seconds)
+        : operation_(std::move(operation)), arrival_(arrival), waited_seconds_(waited_seconds) {}
 
     bool wait_until(Clock::time_point deadline) override {
       operation_.wait();
+      const Clock::time_point begin = Clock::now();
       std::this_thread::sleep_until(std::min(arrival_, deadline));
+      waited_seconds_ += std::chrono::duration<double>(Clock::now() - begin).count();
       return arrival_ <= deadline;
     }
 
    private:
     Pending operation_;
     Clock::time_point arrival_;
+    double& waited_seconds_;
   };
 
   std::unique_ptr<Completion> begin(const Operation& operation) override {
@@ -54,7 +58,7 @@ class DelayingCommunicator final : public Communicator {
     busy_seconds_ += seconds;
     free_ = std::max(free_, Clock::now()) +
             std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-    return std::make_unique<DelayedCompletion>(inner_.start(operation), free_);
+    return std::make_unique<DelayedCompletion>(inner_.start(operation), free_, waited_seconds_);
   }
 
   std::unique_ptr<Communicator> begin_split(const Operation& operation) override {
@@ -64,6 +68,7 @@ class DelayingCommunicator final : public Communicator {
   Communicator& inner_;
   double seconds_per_byte_;
   double busy_seconds_ = 0;
+  double waited_seconds_ = 0;
   Clock::time_point free_{};  // when the line is free again
 };
 

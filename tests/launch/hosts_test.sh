@@ -73,9 +73,9 @@ for each in 1 2; do
 done
 
 # A rank on the other host that is killed ends the job on both.
-on_hosts 1 train tiny.txtpb --set training.steps=100000 --run-dir killed >out.txt 2>err.txt </dev/null &
+on_hosts 1 train tiny.txtpb --set training.steps=100000 --run-dir killed$$ >out.txt 2>err.txt </dev/null &
 job=$!
-await_lines killed 1
+await_lines killed$$ 1
 for pid in $(ip netns pids $second); do
   [ "$(cat "/proc/$pid/comm")" = reformer ] && kill -KILL "$pid"
 done

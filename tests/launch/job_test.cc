@@ -61,6 +61,9 @@ TEST(RequireRanksTest, TheConfigurationHasTheLastWord) {
   EXPECT_NE(message.find("execution.ranks is 4 and the run has 3 ranks"), std::string::npos);
   EXPECT_NE(message.find("mpirun -n 4"), std::string::npos);
   EXPECT_NE(refusal(1, 4, {}).find("the run has 1 rank;"), std::string::npos);
+  // As launch/train.sbatch asks, where srun and the program do not know the same PMI.
+  EXPECT_NE(refusal(1, 4, {{"SLURM_STEP_NUM_TASKS", "4"}}).find("srun --mpi=pmix"),
+            std::string::npos);
 }
 
 }  // namespace

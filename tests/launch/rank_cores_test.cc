@@ -41,19 +41,24 @@ TEST(ThreadsOfRankTest, ABoundRankHasItsCoresForItself) {
 TEST(UndoDefaultBindingTest, UndoesWhatNobodyAskedFor) {
   const std::vector<int> all = usable_cores();
   bool bound = false;
-  bool asked_for = false;
+  std::string asked_with;
   const auto get = [&](const char* name) -> const char* {
     if (std::string(name) == "OMPI_MCA_orte_bound_at_launch") return bound ? "1" : nullptr;
-    return asked_for ? "core" : nullptr;
+    if (std::string(name) != asked_with) return nullptr;
+    return std::string(name).ends_with("mapping_policy") ? "ppr:2:socket:pe=8" : "core";
   };
   const std::vector<int> first = {all.front()};
   bind_to(first);
   undo_default_binding(get);
   EXPECT_EQ(usable_cores(), first) << "not mpirun's work";
-  bound = asked_for = true;
-  undo_default_binding(get);
-  EXPECT_EQ(usable_cores(), first) << "--bind-to core";
-  asked_for = false;
+  bound = true;
+  for (const char* variable : {"OMPI_MCA_hwloc_base_binding_policy", "OMPI_MCA_orte_rankfile",
+                               "OMPI_MCA_rmaps_base_mapping_policy"}) {
+    asked_with = variable;
+    undo_default_binding(get);
+    EXPECT_EQ(usable_cores(), first) << variable;
+  }
+  asked_with.clear();
   undo_default_binding(get);
   EXPECT_GE(usable_cores().size(), all.size());
   bind_to(all);

@@ -4,37 +4,33 @@
 #include <gtest/gtest.h>
 
 #include "comm/threads.h"
-#include "kernels/core/errors.h"
 
 namespace reformer {
 namespace {
 
-TEST(AgreementTest, EqualTextsPass) {
+TEST(FindDisagreementTest, EqualTextsPass) {
   run_as_threads(3, [](Communicator& communicator) {
-    require_same_on_all_ranks(communicator, "configuration", "layers: 2\n");
+    EXPECT_EQ(find_disagreement(communicator, "configuration", "layers: 2\n"), "");
   });
 }
 
-TEST(AgreementTest, TheFirstRankThatDiffersIsNamedOnAll) {
-  std::vector<std::string> messages(4);
-  EXPECT_THROW(run_as_threads(4,
-                              [&](Communicator& communicator) {
-                                const std::string text = communicator.rank() < 2
-                                                             ? "a: 1\n  layers: 2\n"
-                                                             : "a: 1\n  layers: 3\n";
-                                try {
-                                  require_same_on_all_ranks(communicator, "configuration", text);
-                                } catch (const ConfigError& error) {
-                                  messages[static_cast<size_t>(communicator.rank())] = error.what();
-                                  throw;
-                                }
-                              }),
-               ConfigError);
-  for (const std::string& message : messages) {
-    EXPECT_EQ(message,
+TEST(FindDisagreementTest, TheFirstRankThatDiffersIsNamedOnAll) {
+  run_as_threads(4, [](Communicator& communicator) {
+    const std::string text =
+        communicator.rank() < 2 ? "a: 1\n  layers: 2\n" : "a: 1\n  layers: 3\n";
+    EXPECT_EQ(find_disagreement(communicator, "configuration", text),
               "rank 2 has another configuration than rank 0: 'layers: 3' where rank 0 has "
               "'layers: 2'");
-  }
+  });
+}
+
+TEST(FirstComplaintTest, IsThatOfTheLowestRank) {
+  run_as_threads(3, [](Communicator& communicator) {
+    const std::string own =
+        communicator.rank() == 0 ? "" : "rank " + std::to_string(communicator.rank());
+    EXPECT_EQ(first_complaint(communicator, own, "how are you"), "rank 1");
+    EXPECT_EQ(first_complaint(communicator, "", "and now"), "");
+  });
 }
 
 TEST(FirstDifferenceTest, IsTheLineInWhichTheyDiffer) {

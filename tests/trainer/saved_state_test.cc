@@ -104,8 +104,8 @@ TEST_P(EveryOptimizer, TrainingGoesOnAsIfItHadNeverStopped) {
   std::fill_n(second.state.parameters.data<float>(), second.state.parameters.elements(), 7.0f);
   EXPECT_EQ(second.load(path), 3);
   EXPECT_TRUE(same_bits(second.state.parameters, first.state.parameters)) << "gaps included";
-  const std::vector<ShardedTensor> expected = first.state.tensors();
-  const std::vector<ShardedTensor> actual = second.state.tensors();
+  const std::vector<ShardedTensor> expected = first.state.optimizer->state();
+  const std::vector<ShardedTensor> actual = second.state.optimizer->state();
   ASSERT_EQ(actual.size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) {
     EXPECT_EQ(actual[i].name, expected[i].name);

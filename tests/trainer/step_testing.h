@@ -84,7 +84,10 @@ inline Outcome train(const config::Run& run, const ModelSpec& spec, Communicator
     outcome.norms.push_back(result.gradient_norm);
   }
   outcome.evaluation = evaluate(run, *dataset, communicator, rank.state);
-  for (const ShardedTensor& tensor : rank.state.tensors()) {
+  for (const NamedView& tensor : rank.state.parameter_views()) {
+    outcome.tensors.push_back(copy_of(tensor.view));
+  }
+  for (const ShardedTensor& tensor : rank.state.optimizer->state()) {
     outcome.tensors.push_back(gather(tensor, *rank.backend, communicator));
   }
   return outcome;
