@@ -6,6 +6,7 @@
 
 #include "kernels/core/fixed_point.h"
 #include "trainer/metrics.h"
+#include "trainer/model/rotations.h"
 #include "trainer/step.h"
 
 namespace reformer {
@@ -28,6 +29,7 @@ EvaluationResult evaluate(const config::Run& run, const Dataset& dataset,
   const int64_t micro_batch = evaluation_micro_batch_of(run);
   const Slice share = communicator.own_share(sequences);
 
+  const std::vector<Tensor> rotations = make_rotations(state.spec, run.evaluation().seed(), 0);
   backend.fill_zero(state.tallies);
   int64_t valid_labels = 0;
   for (int64_t first = share.begin; first < share.end; first += micro_batch) {
@@ -41,8 +43,7 @@ EvaluationResult evaluate(const config::Run& run, const Dataset& dataset,
                     .spec = state.spec,
                     .layout = state.layout_of(first, samples, run.data().length()),
                     .mask = {},
-                    .seed = run.evaluation().seed(),
-                    .step = 0,
+                    .rotations = rotations,
                     .training = false,
                     .faults = state.faults,
                     .leaves_in_step = most_tokens,

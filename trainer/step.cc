@@ -8,6 +8,7 @@
 #include "kernels/core/fixed_point.h"
 #include "kernels/core/wide_sum.h"
 #include "trainer/gradient_buckets.h"
+#include "trainer/model/rotations.h"
 #include "trainer/schedule.h"
 
 namespace reformer {
@@ -109,6 +110,7 @@ StepResult train_step(const config::Run& run, const Dataset& dataset, Communicat
   // Each part of the gradient is summed over the ranks while the backward pass goes on below it.
   BucketExchange reduction(BucketExchange::Kind::kReduce, communicator, state.buckets,
                            state.gradients);
+  const std::vector<Tensor> rotations = make_rotations(state.spec, run.training().seed(), step);
   int64_t first_sample = local.first;
   for (const TokenBatch& batch : local.micro_batches) {
     const int64_t samples = batch.tokens.shape()[0];
@@ -120,6 +122,7 @@ StepResult train_step(const config::Run& run, const Dataset& dataset, Communicat
                     .spec = state.spec,
                     .layout = state.layout_of(first_sample, samples, length),
                     .mask = {},
+                    .rotations = rotations,
                     .seed = run.training().seed(),
                     .step = step,
                     .training = true,

@@ -119,6 +119,12 @@ class Training {
     output_.say(fmt::format("{} steps of {} sequences of {} tokens, {} at a time", training.steps(),
                             training.batch(), config_.run.data().length(),
                             micro_batch_of(training)));
+    if (training.batch() < communicator_.size()) {
+      output_.say(
+          fmt::format("note: {} of the {} ranks have no sequence to work on; more than "
+                      "training.batch are of no use",
+                      communicator_.size() - training.batch(), communicator_.size()));
+    }
   }
 
   void require_agreement() {

@@ -65,7 +65,8 @@ class TestModel {
         arena(backend->make_arena(size_t{1} << 30)),
         parameters(DType::kFloat32, {flat_elements(spec)}),
         gradients(spec.exact_sums ? DType::kInt64 : DType::kFloat32, {flat_elements(spec)}),
-        faults(DType::kInt64, {static_cast<int64_t>(spec.layers.size()) + 2, kFaultKinds}) {
+        faults(DType::kInt64, {static_cast<int64_t>(spec.layers.size()) + 2, kFaultKinds}),
+        rotations(make_rotations(spec, /*seed=*/11, /*step=*/5)) {
     uint32_t index = 0;
     for (const ParameterInfo& parameter : list_parameters(spec)) {
       const Tensor values = initial_values(parameter, index++, seed);
@@ -80,6 +81,7 @@ class TestModel {
             .spec = spec,
             .layout = {.samples = samples, .length = length, .leaf = spec.leaf_tokens},
             .mask = {},
+            .rotations = rotations,
             .seed = 11,
             .step = 5,
             .training = training,
@@ -129,6 +131,7 @@ class TestModel {
   Tensor parameters;
   Tensor gradients;
   Tensor faults;
+  std::vector<Tensor> rotations;  // by layer
   Tensor loss{DType::kInt64, {1}};
   Tensor correct{DType::kInt64, {1}};
 

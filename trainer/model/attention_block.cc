@@ -1,7 +1,6 @@
 #include "trainer/model/attention_block.h"
 
 #include "kernels/lsh_layout.h"
-#include "trainer/model/rotations.h"
 
 namespace reformer {
 
@@ -54,9 +53,9 @@ void AttentionBlock::hash(const AttentionActivations& activations, const Slots& 
   if (!is_hashed(pattern().kind)) return;
   const LayerSpec& layer = pass_.spec.layers[static_cast<size_t>(layer_)];
   Arena::Mark mark(pass_.arena);
-  const Tensor made = make_rotations(layer, layer_, pass_.seed, pass_.step);
-  const View rotations = pass_.block_memory(made.shape());
-  pass_.backend.upload(made.view().raw(), rotations);
+  const View host_rotations = pass_.rotations[static_cast<size_t>(layer_)].view();
+  const View rotations = pass_.block_memory(host_rotations.shape());
+  pass_.backend.upload(host_rotations.raw(), rotations);
   const View bucket_of =
       pass_.arena.allocate(DType::kInt32, slots.order.shape(), MemoryUse::kBlock);
   pass_.backend.lsh_hash({.layout = pass_.layout,

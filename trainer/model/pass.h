@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -26,8 +27,10 @@ struct Pass {
   TokenLayout layout;
   View mask;  // Uint8 [B, T], 0 = padding; or absent
 
-  // Random numbers are keyed by these two; see philox.h. Rotations always, dropout in training
-  // only.
+  // Of every layer, on the host; see rotations.h.
+  std::span<const Tensor> rotations;
+
+  // Dropout is keyed by these two; see philox.h.
   uint64_t seed = 0;
   int64_t step = 0;
   bool training = false;

@@ -7,15 +7,13 @@
 #include "kernels/lsh_layout.h"
 
 namespace reformer {
+namespace {
 
-Tensor make_rotations(const LayerSpec& layer, int layer_index, uint64_t seed, int64_t step) {
+Tensor rotations_of_layer(const LayerSpec& layer, PhiloxKey key) {
   const AttentionPattern& pattern = layer.attention;
-  CHECK(is_hashed(pattern.kind));
   const int64_t columns = rotation_columns(layer.buckets);
   const int64_t stride = pattern.rounds * columns;
   Tensor rotations(DType::kFloat32, {pattern.heads, pattern.head_dim, stride});
-  const PhiloxKey key = make_key(seed, RandomUse::kRotation, static_cast<uint64_t>(step),
-                                 static_cast<uint32_t>(layer_index));
   for (int64_t head = 0; head < pattern.heads; ++head) {
     float* const of_head = rotations.data<float>() + head * pattern.head_dim * stride;
     for (int64_t round = 0; round < pattern.rounds; ++round) {
@@ -29,6 +27,19 @@ Tensor make_rotations(const LayerSpec& layer, int layer_index, uint64_t seed, in
         }
       }
     }
+  }
+  return rotations;
+}
+
+}  // namespace
+
+std::vector<Tensor> make_rotations(const ModelSpec& spec, uint64_t seed, int64_t step) {
+  std::vector<Tensor> rotations(spec.layers.size());
+  for (size_t layer = 0; layer < spec.layers.size(); ++layer) {
+    if (!is_hashed(spec.layers[layer].attention.kind)) continue;
+    rotations[layer] = rotations_of_layer(
+        spec.layers[layer], make_key(seed, RandomUse::kRotation, static_cast<uint64_t>(step),
+                                     static_cast<uint32_t>(layer)));
   }
   return rotations;
 }

@@ -2,14 +2,16 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "kernels/core/view.h"
 #include "trainer/model/model_spec.h"
 
 namespace reformer {
 
-/// Gaussian entries [H, D, R · Σ n_f / 2] on the host, as LshHashArgs wants them. Each entry is a
-/// pure function of (seed, step, layer, head, round, row, column). REQUIRES: a hashed layer.
-Tensor make_rotations(const LayerSpec& layer, int layer_index, uint64_t seed, int64_t step);
+/// For each layer that hashes, Gaussian entries [H, D, R · Σ n_f / 2] on the host, as LshHashArgs
+/// wants them; an empty tensor for the others. Each entry is a pure function of (seed, step, layer,
+/// head, round, row, column).
+std::vector<Tensor> make_rotations(const ModelSpec& spec, uint64_t seed, int64_t step);
 
 }  // namespace reformer
