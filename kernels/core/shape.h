@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <ostream>
+#include <span>
 
 #include "kernels/core/check.h"
 
@@ -17,7 +18,9 @@ class Shape {
   Shape() = default;
 
   /// REQUIRES: at most kMaxRank extents, none negative.
-  Shape(std::initializer_list<int64_t> extents) {
+  Shape(std::initializer_list<int64_t> extents)
+      : Shape(std::span(extents.begin(), extents.size())) {}
+  explicit Shape(std::span<const int64_t> extents) {
     CHECK_LE(extents.size(), static_cast<size_t>(kMaxRank));
     for (int64_t extent : extents) {
       CHECK_GE(extent, 0);

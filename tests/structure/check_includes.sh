@@ -20,10 +20,11 @@ trainer/model       trainer/model kernels kernels/core comm
 trainer/checkpoint  TRAINER
 trainer/config      TRAINER
 trainer/data        TRAINER
+trainer/weights     TRAINER
 trainer             TRAINER
 launch              launch kernels/cpu/cpu_backend.h TRAINER
 '
-trainer='trainer trainer/checkpoint trainer/config trainer/data trainer/model configs
+trainer='trainer trainer/checkpoint trainer/config trainer/data trainer/model trainer/weights configs
          kernels kernels/core comm'
 rules=${rules//TRAINER/${trainer//$'\n'/ }}
 

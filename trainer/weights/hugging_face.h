@@ -1,0 +1,27 @@
+// Weights of Hugging Face's ReformerModelWithLMHead (transformers 4), tensor by tensor.
+#pragma once
+
+#include <string>
+
+#include "trainer/model/model_spec.h"
+#include "trainer/model/parameters.h"
+#include "trainer/weights/safetensors.h"
+
+namespace reformer {
+
+/// Where a parameter is kept there.
+struct HuggingFaceTensor {
+  std::string name;
+  Shape shape;
+  bool transposed = false;  // [out, in] there, [in, out] here
+};
+
+HuggingFaceTensor hugging_face_tensor(const ParameterInfo& parameter, const ModelSpec& spec);
+
+/// All parameters as the flat buffer of list_parameters, Float32 on the host, gaps zero. `prefix`
+/// stands before every name in the file. Throws DataError, naming the tensor, when one is missing
+/// or has another shape.
+Tensor read_hugging_face(const SafetensorsFile& file, const ModelSpec& spec,
+                         const std::string& prefix = "");
+
+}  // namespace reformer
