@@ -193,6 +193,7 @@ inline void rank_order_case(Communicator& communicator) {
 /// Groups of even and odd ranks work at the same time, and the whole after them.
 inline void split_case(Communicator& communicator) {
   const std::unique_ptr<Communicator> group = communicator.split(communicator.rank() % 2, "parity");
+  EXPECT_NE(communicator.recorder().records().back().finished_us, 0);
   const int members = (communicator.size() + 1 - communicator.rank() % 2) / 2;
   EXPECT_EQ(group->size(), members);
   EXPECT_EQ(group->rank(), communicator.rank() / 2);

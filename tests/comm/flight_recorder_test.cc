@@ -100,5 +100,16 @@ TEST_F(FlightRecorderTest, FilesThatAreNoneAreRefused) {
   EXPECT_THROW(read_flight_records(file()), CommError);
 }
 
+TEST_F(FlightRecorderTest, AnotherVersionIsRefused) {
+  {
+    FlightRecorder recorder;
+    recorder.keep_in(file());
+  }
+  std::fstream(file(), std::ios::in | std::ios::out | std::ios::binary)
+      .seekp(static_cast<std::streamoff>(std::string("reformer flight recorder ").size()))
+      .put('2');
+  EXPECT_THROW(read_flight_records(file()), CommError);
+}
+
 }  // namespace
 }  // namespace reformer

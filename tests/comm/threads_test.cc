@@ -1,6 +1,8 @@
 // Ranks as threads: the contract of every operation, and what happens when a rank fails.
 #include "comm/threads.h"
 
+#include <thread>
+
 #include "kernels/core/errors.h"
 #include "tests/comm/communicator_cases.h"
 
@@ -72,6 +74,27 @@ TEST(ThreadsTest, RanksAtDifferentOperationsAreTold) {
   };
   EXPECT_THROW(run_as_threads(2, different_counts), CommError);
 
+  const auto different_roots = [](Communicator& communicator) {
+    const Tensor data(DType::kInt64, {4});
+    communicator.broadcast(data.view(), communicator.rank(), "told");
+  };
+  EXPECT_THROW(run_as_threads(2, different_roots), CommError);
+
+  const auto different_slices = [](Communicator& communicator) {
+    const Tensor data(DType::kInt64, {4});
+    const int64_t cut = 1 + communicator.rank();
+    communicator.all_gather(data.view(), {{0, cut}, {cut, 4}}, "parts");
+  };
+  EXPECT_THROW(run_as_threads(2, different_slices), CommError);
+
+  const auto different_room = [](Communicator& communicator) {
+    const Tensor sent(DType::kInt64, {2});
+    const Tensor received(DType::kInt64, {4});
+    communicator.all_to_all(sent.view(), equal_slices(1, 2), received.view(), equal_slices(2, 2),
+                            "parts");
+  };
+  EXPECT_THROW(run_as_threads(2, different_room), CommError);
+
   const auto different_messages = [](Communicator& communicator) {
     const Tensor data(communicator.rank() == 0 ? DType::kFloat32 : DType::kInt32, {4});
     if (communicator.rank() == 0) communicator.send(data.view(), 1, "given");
@@ -92,6 +115,21 @@ TEST(ThreadsTest, AnOperationGivenUpIsNeverCarriedOut) {
   };
   const std::string message = message_of([&] { run_as_threads(2, body); });
   EXPECT_NE(message.find("rank 0 has given up"), std::string::npos) << message;
+}
+
+TEST(ThreadsTest, OnlyTheRankThatWaitsCountsTheSeconds) {
+  run_as_threads(2, [](Communicator& communicator) {
+    communicator.barrier("begin together");
+    const double before = communicator.seconds_waited();
+    if (communicator.rank() == 1) std::this_thread::sleep_for(milliseconds(300));
+    sum_up(communicator);
+    const double waited = communicator.seconds_waited() - before;
+    if (communicator.rank() == 0) {
+      EXPECT_GT(waited, 0.15);
+    } else {
+      EXPECT_LT(waited, 0.15);
+    }
+  });
 }
 
 }  // namespace

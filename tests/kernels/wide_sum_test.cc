@@ -68,6 +68,7 @@ TEST(WideSumTest, TermsThatDoNotFitMakeItInfinite) {
   for (const double term : {0x1p128, std::numeric_limits<double>::infinity(),
                             std::numeric_limits<double>::quiet_NaN()}) {
     EXPECT_TRUE(std::isinf(sum_of({1.0, term}).value())) << term;
+    EXPECT_TRUE(std::isinf(sum_of({1.0, term, term}).value())) << term;
   }
 }
 

@@ -36,7 +36,8 @@ check "inspect prints a digest" [ -n "$(digest whole)" ]
 check "nor any parameter" [ "$(digest whole)" = "$(digest parts)" ]
 
 # A signal finishes the step, saves, and has its own exit code.
-"$program" train tiny.txtpb --run-dir signalled --set training.steps=100000 >out.txt 2>err.txt &
+"$program" train tiny.txtpb --run-dir signalled --set training.steps=100000 \
+  --set checkpoint.every=0 >out.txt 2>err.txt &
 pid=$!
 await_lines signalled 1
 expect_error "a second process in the same run directory" 3 "another process" \

@@ -52,6 +52,13 @@ expect_success "inspect" "$program" inspect ranks3
 check "inspect tells what each rank did last" grep -q "rank-00002: .*barrier.*finished" out.txt
 expect_success "eval of what ranks trained" "$program" eval ranks3
 
+# How many ranks were asked for is no part of the run; how many threads is a rank's own business.
+expect_success "two ranks asked for" on 2 train tiny.txtpb --run-dir asked --stop-at 4 \
+  --set execution.ranks=2
+expect_success "then three, of the configuration that was left" on 3 train asked/config.txtpb \
+  --run-dir asked --set execution.threads=5
+check "each with as many threads as asked for" grep -q "5 threads" asked/train.log
+
 # A checkpoint does not say how many ranks there were.
 for optimizer in ADAMW ADAFACTOR; do
   set -- train tiny.txtpb --set optimizer.kind=$optimizer
@@ -81,6 +88,13 @@ expect_failure "data that one rank does not have" 3 "absent.txt" \
   on 1 train tiny.txtpb --run-dir half : -n 1 "$program" train tiny.txtpb --run-dir half \
   --set data.path=absent.txt
 check "the rank is named" grep -q "reformer: rank 1 on .*: error: .*absent.txt" err.txt
+
+# One path, and another file behind it for each rank, as on machines with disks of their own.
+mkdir elsewhere
+tr a-z b-za <text.txt >elsewhere/text.txt
+set -- train "$work/tiny.txtpb" --run-dir "$work/other" --set data.path=/proc/self/cwd/text.txt
+expect_failure "another text of the same name and size" 3 "rank 1 has another dataset" \
+  on 1 "$@" : -n 1 -wdir "$work/elsewhere" "$program" "$@"
 
 # A rank that is killed ends the job at once, with its name; the next start goes on.
 long=(train tiny.txtpb --set training.steps=100000)

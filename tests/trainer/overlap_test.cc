@@ -54,7 +54,9 @@ TEST(OverlapTest, MostOfASlowReductionHidesBehindTheBackwardPass) {
     for (int i = 0; i < 5; ++i) {
       communicator.barrier("begin together");
       const double before = slow.waited_seconds();
-      run_step(slow);
+      const double waited_before = slow.seconds_waited();
+      const StepResult result = run_step(slow);
+      EXPECT_EQ(result.seconds_waited, slow.seconds_waited() - waited_before);
       least_waited = std::min(least_waited, slow.waited_seconds() - before);
     }
     EXPECT_NEAR(slow.busy_seconds(), 5 * line_seconds, 0.01 * line_seconds);

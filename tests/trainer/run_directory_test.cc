@@ -38,5 +38,16 @@ TEST(RunLockTest, AFileInTheWayIsNamed) {
   }
 }
 
+TEST(RunLockTest, ThrowsAwayTheFlightRecordsOfTheStartBefore) {
+  const testing::TemporaryDirectory directory;
+  const RunDirectory run{directory.path() + "/run"};
+  std::filesystem::create_directories(run.flight_records());
+  for (const int rank : {2, 0, 1}) testing::write_file(run.flight_record(rank), "old");
+  EXPECT_EQ(list_flight_records(run),
+            (std::vector{run.flight_record(0), run.flight_record(1), run.flight_record(2)}));
+  const RunLock lock(run);
+  EXPECT_TRUE(list_flight_records(run).empty());
+}
+
 }  // namespace
 }  // namespace reformer

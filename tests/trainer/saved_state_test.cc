@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "comm/self.h"
+#include "comm/threads.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "tests/kernels/op_testing.h"
 #include "tests/trainer/checkpoint_testing.h"
@@ -126,6 +127,28 @@ TEST_F(SavedStateTest, TheGuardIsRestored) {
   EXPECT_EQ(second.guard.state().mean_norm, 1.0 / 3);
   EXPECT_EQ(second.guard.state().accepted, 123);
   EXPECT_EQ(second.guard.state().skipped_in_a_row, 2);
+}
+
+TEST_F(SavedStateTest, EveryRankGetsTheStepAndTheGuard) {
+  TestRun first;
+  first.guard.restore({.mean_norm = 1.0 / 3, .accepted = 123, .skipped_in_a_row = 2});
+  const std::string path = first.save(directory_.path(), 7);
+  run_as_threads(2, [&](Communicator& communicator) {
+    const std::unique_ptr<Backend> backend = make_cpu_backend(1);
+    const std::unique_ptr<Arena> arena = backend->make_arena(size_t{1} << 26);
+    const TrainingState state(first.config.run, first.config.model, *backend, *arena,
+                              communicator.rank(), communicator.size());
+    SkipGuard guard(first.config.run.training());
+    std::optional<CheckpointReader> checkpoint;
+    if (communicator.rank() == 0) checkpoint.emplace(path);
+    EXPECT_EQ(
+        load_state(checkpoint ? &*checkpoint : nullptr, first.config, state, guard, communicator),
+        7);
+    EXPECT_EQ(guard.state().mean_norm, 1.0 / 3);
+    EXPECT_EQ(guard.state().accepted, 123);
+    EXPECT_EQ(guard.state().skipped_in_a_row, 2);
+    EXPECT_TRUE(same_bits(state.parameters, first.state.parameters));
+  });
 }
 
 TEST_F(SavedStateTest, TheManifestTellsWhatItIsOf) {

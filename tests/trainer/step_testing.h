@@ -24,6 +24,7 @@ constexpr int64_t kRunSteps = 20;
 /// What a training run ends with, on rank 0.
 struct Outcome {
   std::vector<double> losses;
+  std::vector<double> accuracies;
   std::vector<double> norms;
   EvaluationResult evaluation;
   std::vector<Tensor> tensors;  // parameters and optimizer state, whole
@@ -81,6 +82,7 @@ inline Outcome train(const config::Run& run, const ModelSpec& spec, Communicator
     const StepResult result = train_step(run, *dataset, communicator, rank.state, guard, step);
     EXPECT_FALSE(result.skipped);
     outcome.losses.push_back(result.loss);
+    outcome.accuracies.push_back(result.accuracy);
     outcome.norms.push_back(result.gradient_norm);
   }
   outcome.evaluation = evaluate(run, *dataset, communicator, rank.state);
@@ -95,6 +97,7 @@ inline Outcome train(const config::Run& run, const ModelSpec& spec, Communicator
 
 inline void expect_same(const Outcome& a, const Outcome& b) {
   EXPECT_EQ(a.losses, b.losses);
+  EXPECT_EQ(a.accuracies, b.accuracies);
   EXPECT_EQ(a.norms, b.norms);
   EXPECT_EQ(a.evaluation.loss, b.evaluation.loss);
   EXPECT_EQ(a.evaluation.accuracy, b.evaluation.accuracy);
