@@ -16,7 +16,8 @@ struct MemoryPlan {
   MemoryUsage by_use{};  // at the moment of the peak
 };
 
-/// For the rank of `ranks` that takes most.
+/// For the rank of `ranks` that takes most. A little more than that where the ranks do not divide
+/// the batch, and the one that owns most has not the most sequences.
 MemoryPlan plan_training(const RunConfig& config, int ranks = 1);
 MemoryPlan plan_evaluation(const RunConfig& config);
 

@@ -15,7 +15,7 @@ namespace reformer {
 namespace {
 
 // Sums of squares brought to the host at a time.
-constexpr int64_t kBlocksAtATime = 65536;
+constexpr int64_t kBlocksAtATime = 4096;
 
 /// The part of the step's batch that one rank works on.
 struct LocalBatch {

@@ -50,6 +50,9 @@ check "and every line once" [ -z "$(sort ranks3/train.log | uniq -d)" ]
 check "every rank has a flight record" [ "$(ls ranks3/flight | wc -l)" = 3 ]
 expect_success "inspect" "$program" inspect ranks3
 check "inspect tells what each rank did last" grep -q "rank-00002: .*barrier.*finished" out.txt
+echo damaged >ranks3/flight/rank-00001
+expect_success "inspect with a damaged flight record" "$program" inspect ranks3
+check "names it and goes on" grep -q "rank-00001: .*is no flight recorder" out.txt
 expect_success "eval of what ranks trained" "$program" eval ranks3
 
 # How many ranks were asked for is no part of the run; how many threads is a rank's own business.
@@ -88,6 +91,10 @@ expect_failure "data that one rank does not have" 3 "absent.txt" \
   on 1 train tiny.txtpb --run-dir half : -n 1 "$program" train tiny.txtpb --run-dir half \
   --set data.path=absent.txt
 check "the rank is named" grep -q "reformer: rank 1 on .*: error: .*absent.txt" err.txt
+on 1 train tiny.txtpb --set data.path=absent1.txt : -n 1 "$program" train tiny.txtpb \
+  --set data.path=absent2.txt >out.txt 2>err.txt </dev/null
+check "ranks with different mistakes are named, not one for all" \
+  grep -Eq "reformer: rank [01] on .*: error: .*absent[12].txt" err.txt
 
 # One path, and another file behind it for each rank, as on machines with disks of their own.
 mkdir elsewhere

@@ -120,6 +120,24 @@ TEST(StepTest, AGradientThatIsTooLongIsBroughtDownToTheLimit) {
   }
 }
 
+TEST(StepTest, TheNormIsOfAllGradients) {
+  const config::Run run = small_run(config::Optimizer::ADAMW, /*batch=*/1);
+  ModelSpec spec = mixed_spec();
+  spec.vocabulary = 12000;  // more than is brought to the host at a time
+  SelfCommunicator alone;
+  RankState rank(run, spec, alone);
+  SkipGuard guard(run.training());
+  const double norm =
+      train_step(run, *make_dataset(run), alone, rank.state, guard, 1).gradient_norm;
+  long double squares = 0;
+  for (int64_t i = 0; i < rank.state.gradients.elements(); ++i) {
+    const long double gradient =
+        static_cast<long double>(rank.state.gradients.data<int64_t>()[i]) * kSumStep;
+    squares += gradient * gradient;
+  }
+  EXPECT_NEAR(norm, static_cast<double>(std::sqrt(squares)), 1e-12 * norm);
+}
+
 TEST(StepTest, AGradientTooLongForTheSumSkipsTheStep) {
   const config::Run run = small_run(config::Optimizer::ADAMW);
   ModelSpec spec = mixed_spec();
