@@ -14,7 +14,6 @@
 #include "trainer/data/dataset.h"
 #include "trainer/evaluation.h"
 #include "trainer/memory_plan.h"
-#include "trainer/run_directory.h"
 #include "trainer/saved_state.h"
 
 namespace reformer {
@@ -26,14 +25,10 @@ struct Arguments {
 };
 
 int run(const Arguments& arguments) {
-  const RunDirectory directory{arguments.run_directory};
   const auto say = [](const std::string& text) { fmt::print("{}\n", text); };
-  const std::optional<CheckpointReader> checkpoint = open_newest(directory.checkpoints(), say);
-  if (!checkpoint) {
-    throw CheckpointError(fmt::format("{}: no checkpoint there", directory.checkpoints()));
-  }
+  const CheckpointReader checkpoint = require_newest(arguments.run_directory, say);
   const RunConfig config =
-      parse_config(checkpoint->manifest().config(), checkpoint->path(), arguments.overrides);
+      parse_config(checkpoint.manifest().config(), checkpoint.path(), arguments.overrides);
   const std::unique_ptr<Dataset> dataset = make_dataset(config.run);
   const MemoryPlan plan = plan_evaluation(config);
   const std::string complaint = complaint_about_memory(plan);
@@ -42,9 +37,9 @@ int run(const Arguments& arguments) {
       make_cpu_backend(static_cast<int>(config.run.execution().threads()));
   const std::unique_ptr<Arena> arena = backend->make_arena(plan.arena_bytes);
   TrainingState state(config.run, config.model, *backend, *arena);
-  load_parameters(*checkpoint, state);
+  load_parameters(checkpoint, state);
   SelfCommunicator communicator;
-  say(fmt::format("{}, {}", checkpoint->path(), dataset->description()));
+  say(fmt::format("{}, {}", checkpoint.path(), dataset->description()));
   say(describe(evaluate(config.run, *dataset, communicator, state)));
   return kExitOk;
 }

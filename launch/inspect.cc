@@ -49,16 +49,13 @@ void show_last_operations(const RunDirectory& directory) {
 int run(const std::string& run_directory) {
   const RunDirectory directory{run_directory};
   show_last_operations(directory);
-  const std::optional<CheckpointReader> checkpoint = open_newest(directory.checkpoints(), say);
-  if (!checkpoint) {
-    throw CheckpointError(fmt::format("{}: no checkpoint there", directory.checkpoints()));
-  }
-  const checkpoint::Manifest& manifest = checkpoint->manifest();
-  const RunConfig config = parse_config(manifest.config(), checkpoint->path(), {});
-  say(fmt::format("checkpoint {}, step {} of {}", checkpoint->path(), manifest.step(),
+  const CheckpointReader checkpoint = require_newest(run_directory, say);
+  const checkpoint::Manifest& manifest = checkpoint.manifest();
+  const RunConfig config = parse_config(manifest.config(), checkpoint.path(), {});
+  say(fmt::format("checkpoint {}, step {} of {}", checkpoint.path(), manifest.step(),
                   config.run.training().steps()));
   say(fmt::format("written on {}", manifest.numeric_identity()));
-  say(fmt::format("parameter digest {:08x}", parameter_digest(*checkpoint)));
+  say(fmt::format("parameter digest {:08x}", parameter_digest(checkpoint)));
   for (size_t layer = 0; layer < config.model.layers.size(); ++layer) {
     say(fmt::format("layer {}: {}", layer, describe_attention(config.model.layers[layer])));
   }

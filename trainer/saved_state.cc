@@ -6,6 +6,7 @@
 #include "kernels/core/errors.h"
 #include "trainer/agreement.h"
 #include "trainer/model/parameters.h"
+#include "trainer/run_directory.h"
 
 namespace reformer {
 namespace {
@@ -105,6 +106,14 @@ std::optional<CheckpointReader> open_newest(const std::string& directory,
       fmt::format("checkpoint: none of the {} in {} is sound; move them away to "
                   "start anew",
                   paths.size(), directory));
+}
+
+CheckpointReader require_newest(const std::string& run_directory,
+                                const std::function<void(const std::string&)>& say) {
+  const std::string directory = RunDirectory{run_directory}.checkpoints();
+  std::optional<CheckpointReader> checkpoint = open_newest(directory, say);
+  if (!checkpoint) throw CheckpointError(fmt::format("{}: no checkpoint there", directory));
+  return *std::move(checkpoint);
 }
 
 int64_t load_state(const CheckpointReader* checkpoint, const RunConfig& config,

@@ -27,6 +27,10 @@ std::string save_state(const std::string& directory, const RunConfig& config, in
 std::optional<CheckpointReader> open_newest(const std::string& directory,
                                             const std::function<void(const std::string&)>& say);
 
+/// The same of the run in `run_directory`. Throws CheckpointError if it has none.
+CheckpointReader require_newest(const std::string& run_directory,
+                                const std::function<void(const std::string&)>& say);
+
 /// Restores what save_state saved, on any number of ranks, and returns the step. Rank 0 reads
 /// `checkpoint`, which is null elsewhere. Collective. Throws CheckpointError, and then `state` is
 /// undefined, if the checkpoint is of another model or optimizer.

@@ -21,6 +21,16 @@ expect_success "eval" "$program" eval whole
 check "eval reports bits per byte" grep -q "bits/byte" out.txt
 expect_success "inspect" "$program" inspect whole
 check "inspect lists parameters" grep -q "query_key" out.txt
+expect_success "export as safetensors" "$program" export whole weights.safetensors --format safetensors
+check "the file is there" [ -s weights.safetensors ]
+expect_error "STRICT has no counterpart at Hugging Face" 2 "STRICT attention \(layer 1\)" \
+  "$program" export whole exported
+check "nothing was written" [ ! -e exported ]
+expect_success "train CHUNKED" "$program" train tiny.txtpb --run-dir chunked --set model.lsh.mode=CHUNKED
+expect_success "export for Hugging Face" "$program" export chunked exported
+check "both files are there" [ -s exported/config.json -a -s exported/model.safetensors ]
+expect_error "export of nothing" 4 "absent" "$program" export absent exported
+expect_error "export into a file" 3 "text.txt" "$program" export chunked text.txt
 expect_success "training a finished run again does nothing" "$program" train tiny.txtpb --run-dir whole
 expect_success "the resolved configuration trains as it is" \
   "$program" train whole/config.txtpb --run-dir again

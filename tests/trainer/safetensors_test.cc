@@ -2,11 +2,13 @@
 #include "trainer/weights/safetensors.h"
 
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 
 #include <gtest/gtest.h>
 
 #include "kernels/core/errors.h"
+#include "tests/kernels/op_testing.h"
 #include "tests/trainer/checkpoint_testing.h"
 
 namespace reformer {
@@ -93,6 +95,30 @@ TEST_F(SafetensorsTest, IntegersMustFit) {
   expect_contains(message_of([&] { file.read("t", DType::kFloat32); }),
                   "t is stored as I64 and cannot be read as float32");
   expect_contains(message_of([&] { file.read("s", DType::kInt64); }), "has no tensor s");
+}
+
+TEST_F(SafetensorsTest, WhatIsWrittenIsReadAgain) {
+  std::vector<StoredTensor> tensors;
+  for (const Shape& shape : {Shape{2, 3}, Shape{}, Shape{0, 4}, Shape{5}}) {
+    Tensor values(DType::kFloat32, shape);
+    for (int64_t i = 0; i < values.elements(); ++i) {
+      values.data<float>()[i] = static_cast<float>(i) + 0.1f;
+    }
+    tensors.push_back({"tensor " + std::to_string(tensors.size()), std::move(values)});
+  }
+  const std::string path = directory_.path() + "/written";
+  write_safetensors(path, tensors);
+  write_safetensors(path, tensors);  // replaces it
+  const SafetensorsFile file(path);
+  ASSERT_EQ(file.names().size(), tensors.size());
+  for (const StoredTensor& tensor : tensors) {
+    const Tensor read = file.read(tensor.name, DType::kFloat32);
+    EXPECT_EQ(read.shape(), tensor.values.shape());
+    EXPECT_TRUE(testing::same_bits(read.view(), tensor.values.view())) << tensor.name;
+  }
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory_.path()), {}), 1);
+  expect_contains(message_of([&] { write_safetensors(path + "/inside/a/file", tensors); }),
+                  "/inside/a/file: cannot be written");
 }
 
 TEST_F(SafetensorsTest, DamageIsFoundWhenTheFileIsOpened) {

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "kernels/core/errors.h"
 
@@ -62,11 +63,64 @@ void copy_transposed(const float* from, int64_t rows, int64_t columns, float* to
   }
 }
 
+[[noreturn]] void refuse(const std::string& what) {
+  throw ConfigError(
+      fmt::format("Hugging Face's Reformer has no {}; --format safetensors keeps the "
+                  "weights without a promise of what computes with them",
+                  what));
+}
+
+void add_positions(const ModelSpec& spec, nlohmann::ordered_json& config) {
+  const std::vector<PositionAxis>& axes = spec.position_axes;
+  if (axes.empty()) refuse("model without positions (model.positions.kind NONE)");
+  config["axial_pos_embds"] = axes.size() > 1;
+  int64_t positions = 1;
+  for (const PositionAxis& axis : axes) positions *= axis.extent;
+  config["max_position_embeddings"] = positions;
+  if (axes.size() == 1) return;
+  for (const PositionAxis& axis : axes) {
+    config["axial_pos_shape"].push_back(axis.extent);
+    config["axial_pos_embds_dim"].push_back(axis.width);
+  }
+}
+
+void add_layer(const LayerSpec& layer, int index, nlohmann::ordered_json& config) {
+  const AttentionPattern& pattern = layer.attention;
+  if (!pattern.causal) refuse(fmt::format("bidirectional language model (layer {})", index));
+  switch (pattern.kind) {
+    case AttentionKind::kLocal:
+      config["attn_layers"].push_back("local");
+      config["local_attn_chunk_length"] = pattern.chunk_length;
+      config["local_num_chunks_before"] = 1;
+      config["local_num_chunks_after"] = 0;
+      return;
+    case AttentionKind::kChunked:
+      if (pattern.same_bucket_only) refuse("model.lsh.same_bucket_only");
+      if (pattern.correct_duplicates) refuse("model.lsh.correct_duplicates");
+      config["attn_layers"].push_back("lsh");
+      config["lsh_attn_chunk_length"] = pattern.chunk_length;
+      config["lsh_num_chunks_before"] = 1;
+      config["lsh_num_chunks_after"] = 0;
+      config["num_hashes"] = pattern.rounds;
+      config["num_buckets"] = layer.buckets;
+      if (layer.buckets.size() == 1) config["num_buckets"] = layer.buckets[0];
+      return;
+    case AttentionKind::kStrict:
+      refuse(fmt::format("LSH STRICT attention (layer {})", index));
+    case AttentionKind::kFull:
+      refuse(fmt::format("FULL attention (layer {})", index));
+  }
+}
+
 }  // namespace
 
 HuggingFaceTensor hugging_face_tensor(const ParameterInfo& parameter, const ModelSpec& spec) {
   const Shape& shape = parameter.shape;
-  if (parameter.name.starts_with("embedding.positions.")) {
+  const bool position = parameter.name.starts_with("embedding.positions.");
+  if (position && spec.position_axes.size() == 1) {
+    return {.name = "reformer.embeddings.position_embeddings.embedding.weight", .shape = shape};
+  }
+  if (position) {
     // Of axis a: the extent in dimension a, 1 in those of the other axes, then the width.
     const std::string axis = parameter.name.substr(std::strlen("embedding.positions."));
     std::vector<int64_t> extents(spec.position_axes.size(), 1);
@@ -87,6 +141,47 @@ HuggingFaceTensor hugging_face_tensor(const ParameterInfo& parameter, const Mode
                   translate(kNamesInLayer, parameter.name.substr(prefix.size())),
           .shape = transposed ? Shape{shape[1], shape[0]} : shape,
           .transposed = transposed};
+}
+
+std::string hugging_face_config(const ModelSpec& spec) {
+  const AttentionPattern& first = spec.layers[0].attention;
+  nlohmann::ordered_json config = {
+      {"architectures", {"ReformerModelWithLMHead"}},
+      {"model_type", "reformer"},
+      {"is_decoder", true},
+      {"tie_word_embeddings", false},
+      {"vocab_size", spec.vocabulary},
+      {"hidden_size", spec.width},
+      {"feed_forward_size", spec.ff_width},
+      {"num_attention_heads", first.heads},
+      {"attention_head_size", first.head_dim},
+      {"hidden_act", spec.activation == Activation::kRelu ? "relu" : "gelu"},
+      {"layer_norm_eps", spec.layer_norm_epsilon},
+      {"hidden_dropout_prob", spec.dropout},
+      {"lsh_attention_probs_dropout_prob", spec.attention_dropout},
+      {"local_attention_probs_dropout_prob", spec.attention_dropout}};
+  add_positions(spec, config);
+  for (size_t layer = 0; layer < spec.layers.size(); ++layer) {
+    add_layer(spec.layers[layer], static_cast<int>(layer), config);
+  }
+  return config.dump(2) + "\n";
+}
+
+std::vector<StoredTensor> to_hugging_face(const ModelSpec& spec, const View& flat) {
+  std::vector<StoredTensor> tensors;
+  for (const ParameterInfo& parameter : list_parameters(spec)) {
+    const HuggingFaceTensor there = hugging_face_tensor(parameter, spec);
+    StoredTensor stored{.name = there.name, .values = Tensor(DType::kFloat32, there.shape)};
+    const View here = parameter.in(flat);
+    if (there.transposed) {
+      copy_transposed(here.data<float>(), here.shape()[0], here.shape()[1],
+                      stored.values.data<float>());
+    } else {
+      std::memcpy(stored.values.view().raw(), here.raw(), here.bytes());
+    }
+    tensors.push_back(std::move(stored));
+  }
+  return tensors;
 }
 
 Tensor read_hugging_face(const SafetensorsFile& file, const ModelSpec& spec,

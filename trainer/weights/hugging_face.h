@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "trainer/model/model_spec.h"
 #include "trainer/model/parameters.h"
@@ -17,6 +18,14 @@ struct HuggingFaceTensor {
 };
 
 HuggingFaceTensor hugging_face_tensor(const ParameterInfo& parameter, const ModelSpec& spec);
+
+/// The library's config.json for a model of this shape. Throws ConfigError, naming the setting,
+/// when the library has nothing like it: it would compute something else from the same weights.
+std::string hugging_face_config(const ModelSpec& spec);
+
+/// All parameters as the library keeps them. `flat` is the flat buffer of list_parameters on the
+/// host.
+std::vector<StoredTensor> to_hugging_face(const ModelSpec& spec, const View& flat);
 
 /// All parameters as the flat buffer of list_parameters, Float32 on the host, gaps zero. `prefix`
 /// stands before every name in the file. Throws DataError, naming the tensor, when one is missing

@@ -1,8 +1,11 @@
 #include "trainer/weights/safetensors.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 
 #include <fmt/format.h>
@@ -166,6 +169,40 @@ Tensor SafetensorsFile::read(const std::string& name, DType dtype) const {
       break;
   }
   return tensor;
+}
+
+void write_safetensors(const std::string& path, const std::vector<StoredTensor>& tensors) {
+  nlohmann::ordered_json header;
+  header["__metadata__"] = {{"format", "pt"}};  // transformers insists
+  size_t end = 0;
+  for (const StoredTensor& tensor : tensors) {
+    const View& values = tensor.values.view();
+    CHECK_EQ(values.dtype(), DType::kFloat32);
+    std::vector<int64_t> extents;
+    for (int i = 0; i < values.shape().rank(); ++i) extents.push_back(values.shape()[i]);
+    header[tensor.name] = {
+        {"dtype", "F32"}, {"shape", extents}, {"data_offsets", {end, end + values.bytes()}}};
+    end += values.bytes();
+  }
+  std::string text = header.dump();
+  text.append((kLengthBytes - text.size() % kLengthBytes) % kLengthBytes, ' ');  // aligns the data
+
+  const std::string partial = path + ".partial";
+  std::ofstream file(partial, std::ios::binary | std::ios::trunc);
+  const uint64_t length = text.size();
+  file.write(reinterpret_cast<const char*>(&length), sizeof(length));
+  file << text;
+  for (const StoredTensor& tensor : tensors) {
+    file.write(static_cast<const char*>(tensor.values.view().raw()),
+               static_cast<std::streamsize>(tensor.values.view().bytes()));
+  }
+  file.close();
+  std::error_code error;
+  if (file) std::filesystem::rename(partial, path, error);
+  if (file && !error) return;
+  const std::string reason = error ? error.message() : std::strerror(errno);
+  std::filesystem::remove(partial, error);
+  throw DataError(fmt::format("{}: cannot be written: {}", path, reason));
 }
 
 const SafetensorsFile::Entry& SafetensorsFile::find(const std::string& name) const {

@@ -45,4 +45,13 @@ class SafetensorsFile {
   std::map<std::string, Entry> entries_;
 };
 
+/// A tensor to be written.
+struct StoredTensor {
+  std::string name;
+  Tensor values;  // Float32
+};
+
+/// Writes a whole file, beside `path` first and then in its place. Throws DataError when it cannot.
+void write_safetensors(const std::string& path, const std::vector<StoredTensor>& tensors);
+
 }  // namespace reformer
