@@ -268,12 +268,12 @@ struct AttentionBackwardArgs {
 
 // ---- update --------------------------------------------------------------------------------
 
-/// Σ x² of each block of kNormBlock consecutive elements, in double, in a fixed order. Blocks are
-/// small so that ranks may own any of them; WideSum (wide_sum.h) adds them without rounding.
+/// squares += Σ x². Each block of kNormBlock consecutive elements is summed in double, in order;
+/// the blocks are added without rounding, so that ranks may own any of them.
 inline constexpr int64_t kNormBlock = 64;
 struct SumOfSquaresArgs {
-  View x;           // gradient [n] (Int64 in units of 2^-44, or Float32)
-  View block_sums;  // Float64 [ceil(n / kNormBlock)]
+  View x;        // gradient [n] (Int64 in units of 2^-44, or Float32)
+  View squares;  // Int64 [WideSum::kWords], the words of a WideSum (wide_sum.h); accumulates
 };
 
 /// AdamW (Loshchilov and Hutter, ICLR 2019): g = gradient · gradient_scale; m, v with bias

@@ -14,9 +14,6 @@
 namespace reformer {
 namespace {
 
-// Sums of squares brought to the host at a time.
-constexpr int64_t kBlocksAtATime = 4096;
-
 /// The part of the step's batch that one rank works on.
 struct LocalBatch {
   int64_t first = 0;  // first sample, counted in the batch of the step
@@ -45,42 +42,25 @@ struct StepTotals {
   std::vector<int64_t> faults;
 };
 
-/// Σ g² of what this rank owns. The squares are added in fixed blocks, the blocks without rounding.
-WideSum own_squares(const TrainingState& state) {
-  int64_t begin = 0;
-  for (const Slice& slice : state.own_slices()) {
-    const int64_t end = begin + slice.elements() / kNormBlock;
-    if (end == begin) continue;
-    state.backend.sum_of_squares(
-        {.x = slice.of(state.gradients), .block_sums = state.norm_blocks.rows(begin, end)});
-    begin = end;
-  }
-  WideSum sum;
-  std::vector<double> squares;
-  for (int64_t first = 0; first < state.norm_blocks.elements(); first += kBlocksAtATime) {
-    const int64_t last = std::min(first + kBlocksAtATime, state.norm_blocks.elements());
-    squares.resize(static_cast<size_t>(last - first));
-    state.backend.download(state.norm_blocks.rows(first, last), squares.data());
-    for (const double square : squares) sum.add(square);
-  }
-  return sum;
-}
-
 StepTotals total_over_ranks(const TrainingState& state, Communicator& communicator) {
-  const auto tallies = static_cast<size_t>(state.tallies.elements());
-  std::vector<int64_t> sums(tallies);
-  state.backend.download(state.tallies, sums.data());
-  const WideSum own = own_squares(state);
-  sums.insert(sums.end(), own.words().begin(), own.words().end());
-  communicator.all_reduce_sum(View(sums.data(), DType::kInt64, {static_cast<int64_t>(sums.size())}),
-                              "totals of the step");
+  for (const Slice& slice : state.own_slices()) {
+    if (slice.elements() == 0) continue;
+    state.backend.sum_of_squares({.x = slice.of(state.gradients), .squares = state.squares});
+  }
+  Tensor sums(DType::kInt64, state.tallies.shape());
+  state.backend.download(state.tallies, sums.view().raw());
+  communicator.all_reduce_sum(sums.view(), "totals of the step");
 
+  const int64_t* const values = sums.data<int64_t>();
+  const auto of = [&](const View& tally) {  // where it is in the copy
+    return values + (tally.data<int64_t>() - state.tallies.data<int64_t>());
+  };
   WideSum::Words squares;
-  std::copy_n(&sums[tallies], WideSum::kWords, squares.begin());
-  return {.loss = static_cast<double>(sums[0]) * kSumStep,
-          .correct = static_cast<double>(sums[1]),
+  std::copy_n(of(state.squares), WideSum::kWords, squares.begin());
+  return {.loss = static_cast<double>(*of(state.loss)) * kSumStep,
+          .correct = static_cast<double>(*of(state.correct)),
           .gradient_norm = std::sqrt(WideSum(squares).value()),
-          .faults = {sums.begin() + 2, sums.begin() + static_cast<std::ptrdiff_t>(tallies)}};
+          .faults = {of(state.faults), of(state.faults) + state.faults.elements()}};
 }
 
 /// Factor that brings a gradient of norm `norm` down to `limit`; 1 if it is shorter, or limit is 0.

@@ -1,5 +1,6 @@
 #include "trainer/training_state.h"
 
+#include "kernels/core/wide_sum.h"
 #include "trainer/gradient_buckets.h"
 #include "trainer/model/parameters.h"
 
@@ -11,11 +12,9 @@ int64_t fault_rows(const ModelSpec& spec) {
   return static_cast<int64_t>(spec.layers.size()) + 2;
 }
 
-int64_t elements_of(const std::vector<Slice>& slices) {
-  int64_t elements = 0;
-  for (const Slice& slice : slices) elements += slice.elements();
-  return elements;
-}
+// Where the tallies begin.
+constexpr int64_t kSquares = 2;
+constexpr int64_t kFaults = kSquares + WideSum::kWords;
 
 }  // namespace
 
@@ -29,13 +28,12 @@ TrainingState::TrainingState(const config::Run& run, const ModelSpec& model_spec
       parameters(arena.allocate(DType::kFloat32, {flat_elements(spec)}, MemoryUse::kParameters)),
       gradients(arena.allocate(spec.exact_sums ? DType::kInt64 : DType::kFloat32,
                                {flat_elements(spec)}, MemoryUse::kGradients)),
-      tallies(arena.allocate(DType::kInt64, {2 + fault_rows(spec) * kFaultKinds},
+      tallies(arena.allocate(DType::kInt64, {kFaults + fault_rows(spec) * kFaultKinds},
                              MemoryUse::kGradients)),
       loss(tallies.rows(0, 1)),
       correct(tallies.rows(1, 2)),
-      faults(tallies.rows(2, tallies.elements()).reshape({fault_rows(spec), kFaultKinds})),
-      norm_blocks(arena.allocate(DType::kFloat64, {elements_of(own_slices()) / kNormBlock},
-                                 MemoryUse::kGradients)),
+      squares(tallies.rows(kSquares, kFaults)),
+      faults(tallies.rows(kFaults, tallies.elements()).reshape({fault_rows(spec), kFaultKinds})),
       model(spec, parameters),
       optimizer(
           make_optimizer(run.optimizer(), spec,

@@ -47,13 +47,13 @@ class TrainingState {
   const int rank;
   const std::vector<Bucket> buckets;  // in the order of the backward pass
 
-  const View parameters;   // Float32 [flat_elements]
-  const View gradients;    // Int64 or Float32 [flat_elements]
-  const View tallies;      // Int64 [2 + …]: loss, correct and faults, which are summed over ranks
-  const View loss;         // Int64 [1]; see CrossEntropyArgs
-  const View correct;      // Int64 [1]
-  const View faults;       // Int64 [layers + 2, kFaultKinds]; see Pass
-  const View norm_blocks;  // Float64 [own elements / kNormBlock]; see SumOfSquaresArgs
+  const View parameters;  // Float32 [flat_elements]
+  const View gradients;   // Int64 or Float32 [flat_elements]
+  const View tallies;     // Int64, all of the following, which are summed over ranks
+  const View loss;        // Int64 [1]; see CrossEntropyArgs
+  const View correct;     // Int64 [1]
+  const View squares;     // Int64 [WideSum::kWords]; see SumOfSquaresArgs
+  const View faults;      // Int64 [layers + 2, kFaultKinds]; see Pass
   const Reformer model;
   const std::unique_ptr<Optimizer> optimizer;
 };

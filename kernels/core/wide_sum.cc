@@ -39,6 +39,10 @@ void WideSum::add(double term) {
   }
 }
 
+void WideSum::add(const WideSum& other) {
+  for (size_t word = 0; word < words_.size(); ++word) words_[word] += other.words_[word];
+}
+
 double WideSum::value() const {
   if (words_[kSumWords] > 0) return std::numeric_limits<double>::infinity();
   double sum = 0;

@@ -21,6 +21,9 @@ class WideSum {
   /// Adds a term; 2^31 of them fit. REQUIRES: term >= 0 or NaN.
   void add(double term);
 
+  /// Adds another sum.
+  void add(const WideSum& other);
+
   const Words& words() const { return words_; }
 
   /// The sum, to a few units in the last place, the same for equal words; infinite if a term was

@@ -8,6 +8,7 @@
 
 #include "hwy/highway.h"
 #include "kernels/core/fixed_point.h"
+#include "kernels/core/wide_sum.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/vector-inl.h"
@@ -234,20 +235,27 @@ void check_adafactor(const AdafactorArgs& args) {
 void sum_of_squares(ThreadPool& pool, const SumOfSquaresArgs& args) {
   const int64_t count = args.x.elements();
   check_gradient_view(args.x, {count});
-  const int64_t blocks = (count + kNormBlock - 1) / kNormBlock;
-  check_view(args.block_sums, DType::kFloat64, {blocks});
+  check_view(args.squares, DType::kInt64, {WideSum::kWords});
+  std::vector<WideSum> of_thread(static_cast<size_t>(pool.threads()));
   with_gradient_elements(args.x, [&](const auto* x) {
-    double* const block_sums = args.block_sums.data<double>();
-    for_pieces(pool, blocks, kElements / kNormBlock, [&](int64_t first, int64_t last) {
-      for (int64_t block = first; block < last; ++block) {
-        const int64_t end = std::min((block + 1) * kNormBlock, count);
+    pool.parallel_for((count + kElements - 1) / kElements, [&](int64_t piece, int thread) {
+      WideSum squares;
+      const int64_t last = std::min((piece + 1) * kElements, count);
+      for (int64_t begin = piece * kElements; begin < last; begin += kNormBlock) {
         double sum = 0;
-        for (int64_t i = block * kNormBlock; i < end; ++i)
+        for (int64_t i = begin; i < std::min(begin + kNormBlock, last); ++i) {
           sum += real_value(x[i]) * real_value(x[i]);
-        block_sums[block] = sum;
+        }
+        squares.add(sum);
       }
+      of_thread[static_cast<size_t>(thread)].add(squares);
     });
   });
+  for (const WideSum& squares : of_thread) {
+    for (size_t word = 0; word < squares.words().size(); ++word) {
+      args.squares.data<int64_t>()[word] += squares.words()[word];
+    }
+  }
 }
 
 void adamw(ThreadPool& pool, const AdamWArgs& args) {

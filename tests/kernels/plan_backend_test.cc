@@ -146,7 +146,7 @@ TEST(PlanBackend, OpsTouchNoMemory) {
   backend->attention(attention);
   backend->attention_backward(
       {.forward = attention, .dout = floats(), .dquery = floats(), .dkey = {}, .dvalue = floats()});
-  backend->sum_of_squares({.x = floats(), .block_sums = integers(DType::kFloat64)});
+  backend->sum_of_squares({.x = floats(), .squares = integers(DType::kInt64)});
   backend->adamw({.parameter = floats(), .gradient = gradient, .m = floats(), .v = floats()});
   backend->adafactor({.parameter = floats(),
                       .gradient = gradient,

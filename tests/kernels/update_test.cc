@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/core/wide_sum.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "tests/kernels/op_testing.h"
 #include "tests/kernels/row_testing.h"
@@ -33,23 +34,30 @@ Tensor to_int64(const Tensor& floats) {
 // 63 to 65 surround a vector boundary, 4,096 and 65,536 the ends of tasks and norm blocks.
 const std::vector<int64_t> kSizes = {1, 2, 63, 64, 65, 1000, 4095, 4097, 65537};
 
-TEST(SumOfSquaresTest, MatchesReferenceInFixedBlocks) {
+TEST(SumOfSquaresTest, IsThatOfTheReferenceOnAnyThreadsInAnyParts) {
   Random random(1);
-  for (int64_t size : {int64_t{1}, int64_t{63}, int64_t{65536}, int64_t{65537}, int64_t{200000}}) {
+  for (int64_t size : {int64_t{1}, int64_t{63}, int64_t{4097}, int64_t{65537}, int64_t{200000}}) {
     const Tensor floats = random.normal({size});
-    const int64_t blocks = (size + kNormBlock - 1) / kNormBlock;
-    Doubles expected(static_cast<size_t>(blocks));
+    double expected = 0;
     for (int64_t i = 0; i < size; ++i) {
-      const double x = static_cast<double>(floats.data<float>()[i]);
-      expected[static_cast<size_t>(i / kNormBlock)] += x * x;
+      const auto x = static_cast<double>(floats.data<float>()[i]);
+      expected += x * x;
     }
     for (const Tensor& x : {copy_of(floats), to_int64(floats)}) {
-      const Tensor one(DType::kFloat64, {blocks});
-      const Tensor three(DType::kFloat64, {blocks});
-      make_cpu_backend(1)->sum_of_squares({.x = x.view(), .block_sums = one.view()});
-      make_cpu_backend(3)->sum_of_squares({.x = x.view(), .block_sums = three.view()});
-      EXPECT_LT(relative_error(to_doubles(one), expected), 1e-12);
-      EXPECT_TRUE(same_bits(one.view(), three.view()));
+      const auto words_of = [&](int threads, int64_t cut) {
+        const Tensor squares(DType::kInt64, {WideSum::kWords});
+        const std::unique_ptr<Backend> backend = make_cpu_backend(threads);
+        for (const View& part : {x.view().rows(0, cut), x.view().rows(cut, size)}) {
+          backend->sum_of_squares({.x = part, .squares = squares.view()});
+        }
+        WideSum::Words words;
+        std::copy_n(squares.data<int64_t>(), WideSum::kWords, words.begin());
+        return words;
+      };
+      const WideSum::Words whole = words_of(1, 0);
+      EXPECT_NEAR(WideSum(whole).value(), expected, 1e-12 * expected);
+      EXPECT_EQ(words_of(3, 0), whole);
+      EXPECT_EQ(words_of(2, size / 2 / kNormBlock * kNormBlock), whole);
     }
   }
 }

@@ -146,7 +146,7 @@ TEST(PlanGrowthTest, OptimizerStateIsSharedOutOverTheRanks) {
     SCOPED_TRACE(kind);
     // Layers enough that tensors, which Adafactor does not cut, can be dealt out evenly.
     const RunConfig config = config_with({std::string("optimizer.kind=") + kind, "model.width=128",
-                                          "model.ff_width=128", "model.layers=16"});
+                                          "model.ff_width=128", "model.layers=64"});
     const auto state = [&](int ranks) {
       return static_cast<double>(bytes_of(plan_training(config, ranks), MemoryUse::kOptimizer));
     };

@@ -123,7 +123,7 @@ TEST(StepTest, AGradientThatIsTooLongIsBroughtDownToTheLimit) {
 TEST(StepTest, TheNormIsOfAllGradients) {
   const config::Run run = small_run(config::Optimizer::ADAMW, /*batch=*/1);
   ModelSpec spec = mixed_spec();
-  spec.vocabulary = 12000;  // more than is brought to the host at a time
+  spec.vocabulary = 12000;
   SelfCommunicator alone;
   RankState rank(run, spec, alone);
   SkipGuard guard(run.training());
