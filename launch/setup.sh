@@ -9,7 +9,7 @@ build_packages=(
   libprotobuf-dev protobuf-compiler
   libopenmpi-dev openmpi-bin
 )
-test_packages=(libgtest-dev libbenchmark-dev clang-format)
+test_packages=(libgtest-dev libbenchmark-dev clang-format procps iproute2)
 
 die() {
   printf '%s: %s\n' "$(basename "$0")" "$*" >&2
