@@ -1,6 +1,7 @@
 // The ranks of a job that mpirun or srun started, over MPI.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -10,7 +11,9 @@ namespace reformer {
 
 namespace mpi {
 class MpiThread;
-}
+
+inline constexpr int64_t kPieceBytes = int64_t{1} << 20;
+}  // namespace mpi
 
 /// MPI in this process, from its initialisation to its end. One per process, and only once.
 class MpiWorld {
@@ -18,7 +21,7 @@ class MpiWorld {
   /// Meets the other processes of the job. When they do not all come within setup.timeout, the
   /// process ends with a message, as a thread cannot be called back from MPI. No single MPI call
   /// moves more than `piece_bytes`.
-  explicit MpiWorld(const CommunicatorSetup& setup = {}, int64_t piece_bytes = int64_t{1} << 20);
+  explicit MpiWorld(const CommunicatorSetup& setup = {}, int64_t piece_bytes = mpi::kPieceBytes);
   /// Collective, unless something failed before. All other communicators must be gone.
   ~MpiWorld();
   MpiWorld(const MpiWorld&) = delete;

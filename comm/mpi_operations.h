@@ -2,12 +2,11 @@
 // in rank order and slices of any size are made of messages between pairs.
 #pragma once
 
+#include "comm/mpi.h"
 #include "comm/mpi_steps.h"
 #include "comm/operation.h"
 
 namespace reformer::mpi {
-
-inline constexpr int64_t kPieceBytes = int64_t{1} << 20;
 
 /// The group that an operation runs in.
 struct Group {

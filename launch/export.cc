@@ -11,7 +11,6 @@
 #include "launch/exit_codes.h"
 #include "trainer/config/config.h"
 #include "trainer/model/parameters.h"
-#include "trainer/run_directory.h"
 #include "trainer/saved_state.h"
 #include "trainer/weights/hugging_face.h"
 
