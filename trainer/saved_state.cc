@@ -157,6 +157,10 @@ void load_parameters(const CheckpointReader& checkpoint, const TrainingState& st
   }
 }
 
+std::unique_ptr<Tokenizer> tokenizer_of(const CheckpointReader& checkpoint) {
+  return make_tokenizer(parse_config(checkpoint.manifest().config(), checkpoint.path(), {}).run);
+}
+
 uint32_t parameter_digest(const CheckpointReader& checkpoint) {
   const RunConfig config = parse_config(checkpoint.manifest().config(), checkpoint.path(), {});
   std::string digests;

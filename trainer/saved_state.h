@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "comm/communicator.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/config/config.h"
+#include "trainer/data/tokenizer.h"
 #include "trainer/skip_guard.h"
 #include "trainer/training_state.h"
 
@@ -39,6 +41,10 @@ int64_t load_state(const CheckpointReader* checkpoint, const RunConfig& config,
 
 /// Restores the parameters alone, on the only rank.
 void load_parameters(const CheckpointReader& checkpoint, const TrainingState& state);
+
+/// The tokenizer of the data that the model was trained on. Throws ConfigError if they have no
+/// text.
+std::unique_ptr<Tokenizer> tokenizer_of(const CheckpointReader& checkpoint);
 
 /// CRC32C over all parameters, names included: equal for equal models.
 uint32_t parameter_digest(const CheckpointReader& checkpoint);

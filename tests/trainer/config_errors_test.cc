@@ -269,7 +269,7 @@ TEST(ConfigRules, DataFieldsWithoutEffect) {
             "t.txtpb:1: data.validation_share: has no effect, since data.train and data.validation "
             "are given, legal: leave it out");
   for (const char* field :
-       {"path: \"a\"", "validation_share: 0.1", "train { }", "validation { }"}) {
+       {"path: \"a\"", "validation_share: 0.1", "train { }", "validation { }", "byte_offset: 0"}) {
     const std::string text = field;
     EXPECT_EQ(error_of("data { source: DUPLICATION\n " + text + " }"),
               fmt::format("t.txtpb:2: data.{}: has no effect, since data.source is DUPLICATION, "
@@ -354,6 +354,10 @@ TEST(ConfigRules, Bytes) {
   EXPECT_EQ(error_after_data("model { vocabulary: 255 }"),
             "t.txtpb:2: model.vocabulary: model.vocabulary 255 is too small for bytes, legal: at "
             "least 256");
+  EXPECT_EQ(error_of("data { path: \"a\"\n byte_offset: 2 }"),
+            "t.txtpb:2: data.byte_offset: model.vocabulary 256 is too small for bytes, legal: at "
+            "least 258");
+  EXPECT_EQ(error_of("data { path: \"a\" byte_offset: 2 } model { vocabulary: 258 }"), "accepted");
 }
 
 TEST(ConfigRules, Ranges) {

@@ -166,6 +166,7 @@ data {
   path: "/novel.txt"
   validation_share: 0.1
   length: 1024
+  byte_offset: 0
 }
 training {
   seed: 1

@@ -130,6 +130,22 @@ TEST_F(ByteDatasetTest, BytesAreTokensUpTo255) {
   }
 }
 
+TEST_F(ByteDatasetTest, TheOffsetIsAddedToEveryByteButNotToWhatFillsUp) {
+  const std::string path = write(std::string(40, 'a') + std::string(7, 'b'));
+  config::Run config = run(path, 5);
+  set_parts(config, 0, 40, 40, 47);
+  config.mutable_data()->set_byte_offset(2);
+  config.mutable_model()->set_vocabulary(258);
+  const std::unique_ptr<Dataset> dataset = make_dataset(config);
+  EXPECT_EQ(row_of(dataset->training_batch(1, 0, 1).tokens, 0), Row(5, 'a' + 2));
+  EXPECT_EQ(row_of(dataset->training_batch(1, 0, 1).labels, 0), Row(5, 'a' + 2));
+  EXPECT_EQ(row_of(dataset->validation_batch(1, 1).tokens, 0), (Row{'b' + 2, 'b' + 2, 0, 0, 0}));
+  EXPECT_EQ(row_of(dataset->validation_batch(1, 1).labels, 0),
+            (Row{'b' + 2, kIgnoredLabel, kIgnoredLabel, kIgnoredLabel, kIgnoredLabel}));
+  config.mutable_model()->set_vocabulary(257);
+  EXPECT_THROW(make_dataset(config), ConfigError);
+}
+
 TEST_F(ByteDatasetTest, EveryHeldOutByteButTheFirstIsPredictedOnce) {
   const std::string bytes = bytes_of_size(500);
   const std::string path = write(bytes);

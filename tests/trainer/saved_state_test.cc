@@ -159,6 +159,13 @@ TEST_F(SavedStateTest, TheManifestTellsWhatItIsOf) {
   EXPECT_EQ(checkpoint.manifest().numeric_identity(), run.state.backend.numeric_identity());
 }
 
+TEST_F(SavedStateTest, TheTokenizerIsThatOfTheData) {
+  TestRun run({"data.source=BYTES", "data.symbols=", "model.vocabulary=258", "data.byte_offset=2",
+               "data.path=" + std::filesystem::absolute("configs/persuasion.txt").string()});
+  const CheckpointReader checkpoint(run.save(directory_.path(), 1));
+  EXPECT_EQ(tokenizer_of(checkpoint)->encode("a"), std::vector<int32_t>{'a' + 2});
+}
+
 TEST_F(SavedStateTest, AnotherModelIsRefusedByField) {
   expect_contains(refusal({"model.ff_width=64"}),
                   "is of another model: its configuration has 'ff_width: 40' where this run's has "

@@ -33,7 +33,8 @@ void add_data(const config::Data& data, std::vector<InertField>* fields) {
     }
     return;
   }
-  for (const char* path : {"data.path", "data.validation_share", "data.train", "data.validation"}) {
+  for (const char* path : {"data.path", "data.validation_share", "data.train", "data.validation",
+                           "data.byte_offset"}) {
     fields->push_back({path, "data.source is DUPLICATION"});
   }
 }

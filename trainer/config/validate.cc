@@ -9,6 +9,7 @@
 #include "trainer/config/applicability.h"
 #include "trainer/config/derive.h"
 #include "trainer/config/schema.h"
+#include "trainer/data/byte_tokenizer.h"
 
 namespace reformer {
 namespace {
@@ -156,10 +157,11 @@ void check_bytes(const config::Run& run, const Source& source) {
     source.fail({"data.path", "data.source", "data"}, "data.path is missing",
                 "a file, for data.source BYTES");
   }
-  if (run.model().vocabulary() < 256) {
-    source.fail({"model.vocabulary", "data.source"},
+  const int64_t tokens = ByteTokenizer(run.data().byte_offset()).vocabulary();
+  if (run.model().vocabulary() < tokens) {
+    source.fail({"model.vocabulary", "data.byte_offset", "data.source"},
                 fmt::format("model.vocabulary {} is too small for bytes", run.model().vocabulary()),
-                "at least 256");
+                fmt::format("at least {}", tokens));
   }
   check_ranges(run.data(), source);
 }

@@ -13,6 +13,7 @@ namespace reformer {
 ByteDataset::ByteDataset(const config::Run& run)
     : path_(run.data().path()),
       file_(path_),
+      tokenizer_(run.data().byte_offset()),
       length_(run.data().length()),
       seed_(run.training().seed()) {
   const config::Data& data = run.data();
@@ -95,8 +96,8 @@ void ByteDataset::fill_row(int64_t begin, int64_t end, int64_t row, TokenBatch& 
   for (int64_t i = 0; i < length_; ++i) {
     const int64_t at = begin + i;
     const bool labelled = at + 1 < end;
-    tokens[i] = at < end ? bytes[at] : 0;
-    labels[i] = labelled ? bytes[at + 1] : kIgnoredLabel;
+    tokens[i] = at < end ? tokenizer_.token_of(bytes[at]) : 0;
+    labels[i] = labelled ? tokenizer_.token_of(bytes[at + 1]) : kIgnoredLabel;
     batch.valid_labels += labelled;
   }
 }

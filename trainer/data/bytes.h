@@ -1,6 +1,7 @@
 // The bytes of a file as tokens: any file, no tokenizer.
 #pragma once
 
+#include "trainer/data/byte_tokenizer.h"
 #include "trainer/data/dataset.h"
 #include "trainer/data/mapped_file.h"
 
@@ -32,6 +33,7 @@ class ByteDataset final : public Dataset {
 
   std::string path_;
   MappedFile file_;
+  ByteTokenizer tokenizer_;
   int64_t length_;
   uint64_t seed_;
   Range train_;

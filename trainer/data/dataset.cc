@@ -3,13 +3,12 @@
 #include <fmt/format.h>
 
 #include "kernels/core/errors.h"
+#include "trainer/data/byte_tokenizer.h"
 #include "trainer/data/bytes.h"
 #include "trainer/data/duplication.h"
 
 namespace reformer {
 namespace {
-
-constexpr int64_t kByteValues = 256;
 
 /// Tokens are rows of tables of model.vocabulary rows.
 void require_vocabulary(const config::Run& run, int64_t tokens) {
@@ -29,7 +28,7 @@ std::unique_ptr<Dataset> make_dataset(const config::Run& run) {
     case config::Data::BYTES:
       break;
   }
-  require_vocabulary(run, kByteValues);
+  require_vocabulary(run, ByteTokenizer(run.data().byte_offset()).vocabulary());
   return std::make_unique<ByteDataset>(run);
 }
 

@@ -1,0 +1,39 @@
+// Between text and tokens.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "configs/run.pb.h"
+
+namespace reformer {
+
+/// Thread-safe: all members are const.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  /// Tokens are in [0, vocabulary).
+  virtual int64_t vocabulary() const = 0;
+
+  /// Throws DataError, with the place, where the text has something that no token stands for.
+  virtual std::vector<int32_t> encode(std::string_view text) const = 0;
+
+  /// Bytes, which may end inside a UTF-8 character. Tokens that stand for no text give nothing, as
+  /// do numbers outside the vocabulary. The text of the first tokens of a sequence is the start of
+  /// the text of all, so it can be shown as it grows; but the text of the others alone may lack a
+  /// space at its start.
+  virtual std::string decode(std::span<const int32_t> tokens) const = 0;
+
+  /// What it is, in words, for the log.
+  virtual std::string description() const = 0;
+};
+
+/// The tokenizer of the data that `run` asks for. Throws ConfigError if they have no text.
+std::unique_ptr<Tokenizer> make_tokenizer(const config::Run& run);
+
+}  // namespace reformer
