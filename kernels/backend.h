@@ -266,6 +266,23 @@ struct AttentionBackwardArgs {
   View dvalue;  // [rows, H·D]
 };
 
+/// Attention while text is generated: each query is the newest token of a sequence whose earlier
+/// tokens are in a cache of S sequences. Of every head, the keys that it sees are listed:
+///   o_b = Σ_k w_k v_k / Σ_k w_k,  w_k = exp(score_k),
+/// scores as in `attention`, sums in the order of the list; a key listed twice counts twice. A
+/// query without keys gets its own value.
+struct AttendCachedArgs {
+  AttentionPattern pattern;
+  View query;       // [B, H·D]
+  View value;       // [B, H·D], of the queries' own tokens
+  View keys;        // [S, C, H·D], C rows for each sequence
+  View values;      // [S, C, H·D]
+  View sequence;    // Int32 [B], each in [0, S)
+  View seen;        // Int32 [B, H, K]: rows in [0, C)
+  View seen_count;  // Int32 [B, H]: how many of them count, from the front
+  View out;         // [B, H·D]
+};
+
 // ---- update --------------------------------------------------------------------------------
 
 /// squares += Σ x². Each block of kNormBlock consecutive elements is summed in double, in order;
@@ -354,6 +371,7 @@ class Backend {
   virtual void bucket_sort(const BucketSortArgs& args) = 0;
   virtual void attention(const AttentionArgs& args) = 0;
   virtual void attention_backward(const AttentionBackwardArgs& args) = 0;
+  virtual void attend_cached(const AttendCachedArgs& args) = 0;
 
   virtual void sum_of_squares(const SumOfSquaresArgs& args) = 0;
   virtual void adamw(const AdamWArgs& args) = 0;

@@ -43,6 +43,7 @@ class PlanBackend final : public Backend {
   void bucket_sort(const BucketSortArgs&) override {}
   void attention(const AttentionArgs&) override {}
   void attention_backward(const AttentionBackwardArgs&) override {}
+  void attend_cached(const AttendCachedArgs&) override {}
 
   void sum_of_squares(const SumOfSquaresArgs&) override {}
   void adamw(const AdamWArgs&) override {}

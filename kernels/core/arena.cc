@@ -32,6 +32,8 @@ std::string_view name_of(MemoryUse use) {
       return "stored activations";
     case MemoryUse::kStreams:
       return "residual streams";
+    case MemoryUse::kCache:
+      return "keys and values";
     case MemoryUse::kBlock:
       return "inside one block";
   }

@@ -20,9 +20,10 @@ enum class MemoryUse : uint8_t {
   kSlots,    // sorted order of every LSH layer, kept from the forward to the backward pass
   kStored,   // activations kept per layer when the stack stores instead of reconstructing
   kStreams,  // residual streams and their gradients
+  kCache,    // keys and values of the tokens that a decoder has seen
   kBlock,    // everything that lives only inside one block
 };
-inline constexpr int kMemoryUses = 7;
+inline constexpr int kMemoryUses = 8;
 
 std::string_view name_of(MemoryUse use);
 

@@ -100,6 +100,7 @@ class CpuBackend final : public Backend {
   void attention_backward(const AttentionBackwardArgs& args) override {
     cpu::attention_backward(pool_, args);
   }
+  void attend_cached(const AttendCachedArgs& args) override { cpu::attend_cached(pool_, args); }
 
   void sum_of_squares(const SumOfSquaresArgs& args) override { cpu::sum_of_squares(pool_, args); }
   void adamw(const AdamWArgs& args) override { cpu::adamw(pool_, args); }

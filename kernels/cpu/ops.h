@@ -38,6 +38,9 @@ void bucket_sort(ThreadPool& pool, const BucketSortArgs& args);
 void attention(ThreadPool& pool, const AttentionArgs& args);
 void attention_backward(ThreadPool& pool, const AttentionBackwardArgs& args);
 
+// attention_cached.cc
+void attend_cached(ThreadPool& pool, const AttendCachedArgs& args);
+
 // update.cc
 void sum_of_squares(ThreadPool& pool, const SumOfSquaresArgs& args);
 void adamw(ThreadPool& pool, const AdamWArgs& args);

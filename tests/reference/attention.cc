@@ -210,4 +210,47 @@ AttentionOutputs attention(const AttentionArgs& args, const View& bucket_of,
   return outputs;
 }
 
+Doubles attend_cached(const AttendCachedArgs& args) {
+  const AttentionPattern& pattern = args.pattern;
+  const int64_t queries = args.query.shape()[0];
+  const int64_t inner = pattern.heads * pattern.head_dim;
+  const bool local = pattern.kind == AttentionKind::kLocal;
+  const auto at = [](const View& view, int64_t i) {
+    return static_cast<double>(view.data<float>()[i]);
+  };
+  Doubles out(static_cast<size_t>(queries * inner));
+  for (int64_t list = 0; list < queries * pattern.heads; ++list) {
+    const int64_t first = list * pattern.head_dim;  // of the query and head in [B, H·D]
+    const int64_t sequence = args.sequence.data<int32_t>()[list / pattern.heads];
+    const int64_t count = args.seen_count.data<int32_t>()[list];
+    Doubles scores;
+    std::vector<int64_t> rows;
+    for (int64_t k = 0; k < count; ++k) {
+      const int64_t row = args.seen.data<int32_t>()[list * args.seen.shape()[2] + k];
+      rows.push_back((sequence * args.keys.shape()[1] + row) * inner +
+                     list % pattern.heads * pattern.head_dim);
+      double product = 0;
+      double squares = 0;
+      for (int64_t d = 0; d < pattern.head_dim; ++d) {
+        product += at(args.query, first + d) * at(args.keys, rows.back() + d);
+        squares += at(args.keys, rows.back() + d) * at(args.keys, rows.back() + d);
+      }
+      const double divisor =
+          local ? std::sqrt(static_cast<double>(pattern.head_dim)) : std::sqrt(squares);
+      scores.push_back(!local && divisor < 1e-12 ? 0 : product / divisor);
+    }
+    const double largest = count == 0 ? 0 : *std::max_element(scores.begin(), scores.end());
+    double total = 0;
+    for (const double score : scores) total += std::exp(score - largest);
+    for (int64_t d = 0; d < pattern.head_dim; ++d) {
+      double& sum = out[static_cast<size_t>(first + d)];
+      if (count == 0) sum = at(args.value, first + d);
+      for (size_t k = 0; k < scores.size(); ++k) {
+        sum += std::exp(scores[k] - largest) / total * at(args.values, rows[k] + d);
+      }
+    }
+  }
+  return out;
+}
+
 }  // namespace reformer::reference

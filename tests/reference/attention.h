@@ -26,4 +26,7 @@ struct AttentionOutputs {
 AttentionOutputs attention(const AttentionArgs& args, const View& bucket_of,
                            const AttentionInputs& inputs);
 
+/// `out` of attend_cached; args.out is not touched.
+std::vector<double> attend_cached(const AttendCachedArgs& args);
+
 }  // namespace reformer::reference

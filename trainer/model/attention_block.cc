@@ -49,27 +49,37 @@ void AttentionBlock::project(const View& x, const AttentionActivations& activati
   project(weights_.value, activations.value);
 }
 
-void AttentionBlock::hash(const AttentionActivations& activations, const Slots& slots) const {
-  if (!is_hashed(pattern().kind)) return;
-  const LayerSpec& layer = pass_.spec.layers[static_cast<size_t>(layer_)];
-  Arena::Mark mark(pass_.arena);
-  const View host_rotations = pass_.rotations[static_cast<size_t>(layer_)].view();
-  const View rotations = pass_.block_memory(host_rotations.shape());
-  pass_.backend.upload(host_rotations.raw(), rotations);
-  const View bucket_of =
-      pass_.arena.allocate(DType::kInt32, slots.order.shape(), MemoryUse::kBlock);
+View AttentionBlock::upload_rotations() const {
+  const View host = pass_.rotations[static_cast<size_t>(layer_)].view();
+  const View rotations = pass_.block_memory(host.shape());
+  pass_.backend.upload(host.raw(), rotations);
+  return rotations;
+}
+
+void AttentionBlock::hash(const AttentionActivations& activations, const View& rotations,
+                          const View& bucket_of) const {
   pass_.backend.lsh_hash({.layout = pass_.layout,
                           .heads = pattern().heads,
                           .rounds = pattern().rounds,
-                          .buckets = layer.buckets,
+                          .buckets = pass_.spec.layers[static_cast<size_t>(layer_)].buckets,
                           .query_key = activations.query,
                           .rotations = rotations,
                           .mask = pass_.mask,
                           .bucket_of = bucket_of});
-  pass_.backend.bucket_sort({.num_buckets = bucket_count(layer.buckets),
-                             .bucket_of = bucket_of,
-                             .order = slots.order,
-                             .bucket_begin = slots.bucket_begin});
+}
+
+void AttentionBlock::hash_and_sort(const AttentionActivations& activations,
+                                   const Slots& slots) const {
+  if (!is_hashed(pattern().kind)) return;
+  Arena::Mark mark(pass_.arena);
+  const View bucket_of =
+      pass_.arena.allocate(DType::kInt32, slots.order.shape(), MemoryUse::kBlock);
+  hash(activations, upload_rotations(), bucket_of);
+  pass_.backend.bucket_sort(
+      {.num_buckets = bucket_count(pass_.spec.layers[static_cast<size_t>(layer_)].buckets),
+       .bucket_of = bucket_of,
+       .order = slots.order,
+       .bucket_begin = slots.bucket_begin});
 }
 
 AttentionArgs AttentionBlock::attention_args(const AttentionActivations& activations,
@@ -90,6 +100,10 @@ AttentionArgs AttentionBlock::attention_args(const AttentionActivations& activat
 void AttentionBlock::attend(const AttentionActivations& activations, const Slots& slots,
                             const View& f) const {
   pass_.backend.attention(attention_args(activations, slots));
+  join_heads(activations, f);
+}
+
+void AttentionBlock::join_heads(const AttentionActivations& activations, const View& f) const {
   pass_.backend.linear({.layout = pass_.layout,
                         .x = activations.out,
                         .weight = weights_.output,

@@ -35,11 +35,21 @@ class AttentionBlock {
   /// Normalises and projects the stream x: fills normed, query, key and value.
   void project(const View& x, const AttentionActivations& activations) const;
 
+  /// The layer's rotations on the backend, in block memory; see LshHashArgs. REQUIRES: hashed.
+  View upload_rotations() const;
+
+  /// Buckets of the projected queries, Int32 [B, H, R, T]. REQUIRES: hashed.
+  void hash(const AttentionActivations& activations, const View& rotations,
+            const View& bucket_of) const;
+
   /// Hashes and sorts the projected queries into `slots`. Nothing unless hashed.
-  void hash(const AttentionActivations& activations, const Slots& slots) const;
+  void hash_and_sort(const AttentionActivations& activations, const Slots& slots) const;
 
   /// f = heads · W_o, [rows, width], from projected activations and filled slots.
   void attend(const AttentionActivations& activations, const Slots& slots, const View& f) const;
+
+  /// The second half of `attend`, from activations.out.
+  void join_heads(const AttentionActivations& activations, const View& f) const;
 
   /// Given df [rows, width], which is destroyed: adds the gradients of the weights to `gradients`
   /// and that of x to dx. x, activations and slots as after the forward pass.

@@ -5,7 +5,7 @@
 
 #include "trainer/model/parameters.h"
 #include "trainer/model/pass.h"
-#include "trainer/model/reversible_stack.h"
+#include "trainer/model/streams.h"
 
 namespace reformer {
 

@@ -1,17 +1,8 @@
 #include "trainer/model/reformer.h"
 
-#include "trainer/model/reversible_stack.h"
+#include "trainer/model/embedding_block.h"
 
 namespace reformer {
-namespace {
-
-Streams allocate_streams(const Pass& pass, DType dtype) {
-  const Shape shape{pass.layout.rows(), pass.spec.width};
-  return {pass.arena.allocate(dtype, shape, MemoryUse::kStreams),
-          pass.arena.allocate(dtype, shape, MemoryUse::kStreams)};
-}
-
-}  // namespace
 
 Reformer::Reformer(const ModelSpec& spec, const View& parameters)
     : spec_(spec), weights_(bind_parameters(spec, parameters)) {}
@@ -22,7 +13,9 @@ void Reformer::accumulate_gradients(const Pass& pass, const View& tokens, const 
   Arena::Mark mark(pass.arena);
   const ModelTensors gradient_of = bind_parameters(spec_, gradients);
 
-  const Streams x = embed(pass, tokens);
+  const EmbeddingBlock embedding(pass, weights_.embedding);
+  const Streams x = allocate_streams(pass, spec_.stream_dtype);
+  embedding.forward(tokens, x);
   ReversibleStack stack(pass, weights_);
   stack.forward(x);
 
@@ -31,65 +24,42 @@ void Reformer::accumulate_gradients(const Pass& pass, const View& tokens, const 
   part_done(pass.spec.head_part());
 
   stack.backward(x, dx, gradient_of, part_done);
-  embed_backward(pass, tokens, dx, gradient_of.embedding);
+  embedding.backward(tokens, dx, gradient_of.embedding);
   part_done(kEmbeddingPart);
 }
 
 void Reformer::evaluate(const Pass& pass, const View& tokens, const View& labels,
-                        const LossSums& sums) const {
+                        const LossSums& sums, const AttentionObserver& observer) const {
   Arena::Mark mark(pass.arena);
-  const Streams x = embed(pass, tokens);
-  ReversibleStack(pass, weights_).forward_only(x);
+  const Streams x = forward_only(pass, tokens, observer);
   LossHead(pass, weights_.head).loss(x, labels, sums);
 }
 
 void Reformer::logits(const Pass& pass, const View& tokens, const View& logits) const {
   Arena::Mark mark(pass.arena);
-  const Streams x = embed(pass, tokens);
-  ReversibleStack(pass, weights_).forward_only(x);
+  const Streams x = forward_only(pass, tokens, {});
   LossHead(pass, weights_.head).logits(x, logits);
 }
 
-Streams Reformer::embed(const Pass& pass, const View& tokens) const {
-  const Streams x = allocate_streams(pass, spec_.stream_dtype);
+void Reformer::last_logits(const Pass& pass, const View& tokens, const View& logits,
+                           const AttentionObserver& observer) const {
   Arena::Mark mark(pass.arena);
-  const View embedded = pass.block_memory(x.x1.shape());
-  pass.backend.embed({.layout = pass.layout,
-                      .tokens = tokens,
-                      .table = weights_.embedding.table,
-                      .axes = weights_.embedding.axes,
-                      .y = embedded});
-  // x1 = x2 = e, both with the same dropout.
-  for (const View& stream : {x.x1, x.x2}) {
-    pass.backend.fill_zero(stream);
-    pass.backend.residual({.layout = pass.layout,
-                           .stream = stream,
-                           .f = embedded,
-                           .subtract = false,
-                           .dropout = pass.dropout(kEmbeddingPart, DropoutSite::kEmbedding),
-                           .faults = pass.faults_of(kEmbeddingPart)});
+  const Streams x = forward_only(pass, tokens, observer);
+  Pass last = pass;
+  last.layout.samples = 1;
+  last.layout.length = 1;
+  for (int64_t sample = 0; sample < pass.layout.samples; ++sample) {
+    const int64_t end = (sample + 1) * pass.layout.length;
+    LossHead(last, weights_.head).logits(x.rows(end - 1, end), logits.rows(sample, sample + 1));
   }
-  return x;
 }
 
-void Reformer::embed_backward(const Pass& pass, const View& tokens, const Streams& dx,
-                              const EmbeddingTensors& gradients) const {
-  const Dropout dropout = pass.dropout(kEmbeddingPart, DropoutSite::kEmbedding);
-  // de = dropout(dx1 + dx2); a Float32 stream adds plain floats.
-  const View& de = dx.x1;
-  pass.backend.residual({.layout = pass.layout,
-                         .stream = de,
-                         .f = dx.x2,
-                         .subtract = false,
-                         .dropout = {},
-                         .faults = pass.faults_of(kEmbeddingPart)});
-  pass.backend.dropout({.layout = pass.layout, .dropout = dropout, .x = de, .y = de});
-  pass.backend.embed_backward({.layout = pass.layout,
-                               .tokens = tokens,
-                               .dy = de,
-                               .dtable = gradients.table,
-                               .daxes = gradients.axes,
-                               .sum = pass.token_sum(kEmbeddingPart)});
+Streams Reformer::forward_only(const Pass& pass, const View& tokens,
+                               const AttentionObserver& observer) const {
+  const Streams x = allocate_streams(pass, spec_.stream_dtype);
+  EmbeddingBlock(pass, weights_.embedding).forward(tokens, x);
+  ReversibleStack(pass, weights_).forward_only(x, observer);
+  return x;
 }
 
 }  // namespace reformer

@@ -7,6 +7,7 @@
 #include "trainer/model/loss_head.h"
 #include "trainer/model/parameters.h"
 #include "trainer/model/pass.h"
+#include "trainer/model/reversible_stack.h"
 
 namespace reformer {
 
@@ -27,16 +28,19 @@ class Reformer {
       const View& gradients, const PartDone& part_done = [](int) {}) const;
 
   /// Forward pass only: adds to `sums`.
-  void evaluate(const Pass& pass, const View& tokens, const View& labels,
-                const LossSums& sums) const;
+  void evaluate(const Pass& pass, const View& tokens, const View& labels, const LossSums& sums,
+                const AttentionObserver& observer = {}) const;
 
   /// Logits [rows, vocabulary].
   void logits(const Pass& pass, const View& tokens, const View& logits) const;
 
+  /// Logits of the last token of each sequence alone, [samples, vocabulary].
+  void last_logits(const Pass& pass, const View& tokens, const View& logits,
+                   const AttentionObserver& observer) const;
+
  private:
-  Streams embed(const Pass& pass, const View& tokens) const;
-  void embed_backward(const Pass& pass, const View& tokens, const Streams& dx,
-                      const EmbeddingTensors& gradients) const;
+  Streams forward_only(const Pass& pass, const View& tokens,
+                       const AttentionObserver& observer) const;
 
   ModelSpec spec_;
   ModelTensors weights_;

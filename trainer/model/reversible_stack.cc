@@ -8,17 +8,17 @@ void ReversibleStack::forward(const Streams& x) {
   records_.clear();
   for (int layer = 0; layer < layers(); ++layer) {
     records_.push_back(allocate_record(layer));
-    forward_layer(layer, records_.back(), x);
+    forward_layer(layer, records_.back(), x, {});
   }
 }
 
-void ReversibleStack::forward_only(const Streams& x) {
+void ReversibleStack::forward_only(const Streams& x, const AttentionObserver& observer) {
   for (int layer = 0; layer < layers(); ++layer) {
     Arena::Mark mark(pass_.arena);
     const AttentionBlock block(pass_, layer, attention_of(weights_, layer));
     LayerRecord record;
     record.slots = block.allocate_slots();
-    forward_layer(layer, record, x);
+    forward_layer(layer, record, x, observer);
   }
 }
 
@@ -49,7 +49,8 @@ ReversibleStack::LayerRecord ReversibleStack::allocate_record(int layer) const {
   return record;
 }
 
-void ReversibleStack::forward_layer(int layer, const LayerRecord& record, const Streams& x) const {
+void ReversibleStack::forward_layer(int layer, const LayerRecord& record, const Streams& x,
+                                    const AttentionObserver& observer) const {
   {
     Arena::Mark mark(pass_.arena);
     const AttentionBlock attention(pass_, layer, attention_of(weights_, layer));
@@ -59,8 +60,9 @@ void ReversibleStack::forward_layer(int layer, const LayerRecord& record, const 
     const View f = pass_.block_memory(x.x1.shape());
     if (record.attention_input.defined()) pass_.backend.copy(x.x2, record.attention_input);
     attention.project(x.x2, activations);
-    attention.hash(activations, record.slots);
+    attention.hash_and_sort(activations, record.slots);
     attention.attend(activations, record.slots, f);
+    if (observer) observer(layer, activations, record.slots);
     add_attention(layer, x.x1, f, /*subtract=*/false);
   }
   if (record.feed_forward_input.defined()) pass_.backend.copy(x.x1, record.feed_forward_input);

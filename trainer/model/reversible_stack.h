@@ -14,14 +14,13 @@
 #include "trainer/model/attention_block.h"
 #include "trainer/model/parameters.h"
 #include "trainer/model/pass.h"
+#include "trainer/model/streams.h"
 
 namespace reformer {
 
-/// The two residual streams, or their gradients: [rows, width] each.
-struct Streams {
-  View x1;
-  View x2;
-};
+/// Shown the attention of each layer of a forward pass, while it is still there.
+using AttentionObserver =
+    std::function<void(int layer, const AttentionActivations& activations, const Slots& slots)>;
 
 class ReversibleStack {
  public:
@@ -31,8 +30,8 @@ class ReversibleStack {
   /// x becomes the output. What the backward pass needs stays on the arena.
   void forward(const Streams& x);
 
-  /// The same result, with nothing kept.
-  void forward_only(const Streams& x);
+  /// The same result, with nothing kept. `observer` may be empty.
+  void forward_only(const Streams& x, const AttentionObserver& observer = {});
 
   /// x: the output of `forward`, becomes its input again (unless activations are stored). dx: the
   /// gradient of the output, becomes that of the input. Adds the gradients of the weights, and
@@ -50,7 +49,8 @@ class ReversibleStack {
   };
 
   LayerRecord allocate_record(int layer) const;
-  void forward_layer(int layer, const LayerRecord& record, const Streams& x) const;
+  void forward_layer(int layer, const LayerRecord& record, const Streams& x,
+                     const AttentionObserver& observer) const;
   void backward_feed_forward(int layer, const LayerRecord& record, const Streams& x,
                              const Streams& dx, const ModelTensors& gradients) const;
   void backward_attention(int layer, const LayerRecord& record, const Streams& x, const Streams& dx,
