@@ -37,7 +37,7 @@ int run(const Arguments& arguments) {
       make_cpu_backend(static_cast<int>(config.run.execution().threads()));
   const std::unique_ptr<Arena> arena = backend->make_arena(plan.arena_bytes);
   TrainingState state(config.run, config.model, *backend, *arena);
-  load_parameters(checkpoint, state);
+  load_parameters(checkpoint, state.spec, *backend, state.parameters);
   SelfCommunicator communicator;
   say(fmt::format("{}, {}", checkpoint.path(), dataset->description()));
   say(describe(evaluate(config.run, *dataset, communicator, state)));

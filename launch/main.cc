@@ -16,7 +16,8 @@ namespace reformer {
 namespace {
 
 int run(int argc, char** argv) {
-  CLI::App program("Trains and evaluates Reformer language models on long sequences.", "reformer");
+  CLI::App program("Trains, evaluates and samples Reformer language models of long sequences.",
+                   "reformer");
   program.require_subcommand(1);
   program.set_help_all_flag("--help-all", "Help of all subcommands");
   program.footer(
@@ -24,7 +25,8 @@ int run(int argc, char** argv) {
       "4 checkpoint, 5 device or memory, 6 communication, 7 diverged, 8 stopped by a signal\n"
       "after saving.");
   const Command commands[] = {add_train_command(program), add_eval_command(program),
-                              add_export_command(program), add_inspect_command(program)};
+                              add_export_command(program), add_generate_command(program),
+                              add_inspect_command(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

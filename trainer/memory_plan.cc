@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <optional>
 
 #include <fmt/format.h>
@@ -9,6 +10,8 @@
 #include "comm/plan.h"
 #include "kernels/plan_backend.h"
 #include "trainer/evaluation.h"
+#include "trainer/model/decoder.h"
+#include "trainer/model/rotations.h"
 #include "trainer/process_memory.h"
 #include "trainer/step.h"
 
@@ -86,6 +89,14 @@ int largest_rank(const RunConfig& config, int ranks) {
   return largest;
 }
 
+/// Empty if `needed` bytes are available.
+std::string complaint(size_t needed, const std::string& whom, const std::string& advice) {
+  const std::optional<size_t> available = available_memory();
+  if (!available || needed <= *available) return "";
+  return fmt::format("this run needs {} of memory{} and {} are available; {}", format_bytes(needed),
+                     whom, format_bytes(*available), advice);
+}
+
 }  // namespace
 
 MemoryPlan plan_training(const RunConfig& config, int ranks) {
@@ -94,6 +105,32 @@ MemoryPlan plan_training(const RunConfig& config, int ranks) {
 
 MemoryPlan plan_evaluation(const RunConfig& config) {
   return plan(config, 0, 1, /*training=*/false);
+}
+
+MemoryPlan plan_generation(const ModelSpec& spec, int64_t sequences, int64_t prompt_tokens,
+                           int64_t capacity) {
+  const std::unique_ptr<Backend> backend = make_plan_backend();
+  const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
+  const std::vector<Tensor> rotations = make_rotations(spec, 0, 0);
+  const Decoder::Options options{
+      .backend = *backend,
+      .arena = *arena,
+      .spec = spec,
+      .parameters = arena->allocate(DType::kFloat32, {flat_elements(spec)}, MemoryUse::kParameters),
+      .rotations = rotations,
+      .sequences = sequences,
+      .capacity = capacity};
+  {
+    const Arena::Mark mark(*arena);
+    Decoder(options).prefill(0, std::vector<int32_t>(static_cast<size_t>(prompt_tokens)));
+  }
+  {
+    const Arena::Mark mark(*arena);
+    std::vector<int32_t> all(static_cast<size_t>(sequences));
+    std::iota(all.begin(), all.end(), 0);
+    Decoder(options).step(all, std::vector<int32_t>(all.size()));
+  }
+  return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
 }
 
 std::string describe(const MemoryPlan& plan) {
@@ -110,17 +147,16 @@ std::string describe(const MemoryPlan& plan) {
 }
 
 std::string complaint_about_memory(const MemoryPlan& plan, int local_ranks) {
-  const std::optional<size_t> available = available_memory();
-  const size_t needed = plan.arena_bytes * static_cast<size_t>(local_ranks);
-  if (!available || needed <= *available) return "";
   const std::string ranks =
       local_ranks == 1 ? "" : fmt::format(" for {} ranks on this machine", local_ranks);
   const bool stores = plan.by_use[static_cast<size_t>(MemoryUse::kStored)] > 0;
-  return fmt::format(
-      "this run needs {} of memory{} and {} are available; lower training.micro_batch, "
-      "data.length or model.width{}",
-      format_bytes(needed), ranks, format_bytes(*available),
-      stores ? ", or set execution.activations to RECONSTRUCT" : "");
+  return complaint(plan.arena_bytes * static_cast<size_t>(local_ranks), ranks,
+                   fmt::format("lower training.micro_batch, data.length or model.width{}",
+                               stores ? ", or set execution.activations to RECONSTRUCT" : ""));
+}
+
+std::string complaint_about_decoding_memory(const MemoryPlan& plan) {
+  return complaint(plan.arena_bytes, "", "ask for fewer texts at a time, or for shorter ones");
 }
 
 std::string format_bytes(size_t bytes) {

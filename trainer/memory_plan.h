@@ -1,5 +1,5 @@
-// How much memory a run takes, known before any of it is taken: one step and one evaluation run
-// against a backend that computes nothing and an arena that only counts.
+// How much memory a run takes, known before any of it is taken: one step and one evaluation, or the
+// decoding of a text, run against a backend that computes nothing and an arena that only counts.
 #pragma once
 
 #include <string>
@@ -21,12 +21,20 @@ struct MemoryPlan {
 MemoryPlan plan_training(const RunConfig& config, int ranks = 1);
 MemoryPlan plan_evaluation(const RunConfig& config);
 
+/// For `sequences` texts that are decoded side by side (decoder.h), the longest prompt of
+/// `prompt_tokens` and each of at most `capacity` tokens in all.
+MemoryPlan plan_generation(const ModelSpec& spec, int64_t sequences, int64_t prompt_tokens,
+                           int64_t capacity);
+
 /// One line for each use: "parameters 12.3 MiB, gradients …".
 std::string describe(const MemoryPlan& plan);
 
 /// What is to be said when `local_ranks` ranks on this machine would exceed the memory that it has
 /// available: both numbers and the settings that would help. Empty if it suffices.
 std::string complaint_about_memory(const MemoryPlan& plan, int local_ranks = 1);
+
+/// The same for the decoding of texts.
+std::string complaint_about_decoding_memory(const MemoryPlan& plan);
 
 /// "512 B", "12.3 MiB", "4.56 GiB".
 std::string format_bytes(size_t bytes);

@@ -149,11 +149,12 @@ int64_t load_state(const CheckpointReader* checkpoint, const RunConfig& config,
   return step;
 }
 
-void load_parameters(const CheckpointReader& checkpoint, const TrainingState& state) {
+void load_parameters(const CheckpointReader& checkpoint, const ModelSpec& spec, Backend& backend,
+                     const View& parameters) {
   SelfCommunicator alone;
-  state.backend.fill_zero(state.parameters);
-  for (const NamedView& tensor : state.parameter_views()) {
-    load_everywhere(&checkpoint, tensor, state.backend, alone);
+  backend.fill_zero(parameters);  // the gaps between tensors
+  for (const ParameterInfo& parameter : list_parameters(spec)) {
+    load_everywhere(&checkpoint, {parameter.name, parameter.in(parameters)}, backend, alone);
   }
 }
 

@@ -39,8 +39,9 @@ CheckpointReader require_newest(const std::string& run_directory,
 int64_t load_state(const CheckpointReader* checkpoint, const RunConfig& config,
                    const TrainingState& state, SkipGuard& guard, Communicator& communicator);
 
-/// Restores the parameters alone, on the only rank.
-void load_parameters(const CheckpointReader& checkpoint, const TrainingState& state);
+/// Restores the parameters alone, on the only rank. `parameters`: Float32 [flat_elements(spec)].
+void load_parameters(const CheckpointReader& checkpoint, const ModelSpec& spec, Backend& backend,
+                     const View& parameters);
 
 /// The tokenizer of the data that the model was trained on. Throws ConfigError if they have no
 /// text.

@@ -42,6 +42,7 @@ enum class RandomUse : uint32_t {
   kRotation = 3,
   kDropout = 4,
   kTask = 5,
+  kGeneration = 6,
 };
 
 /// Key for (seed, use, step, index); `index` tells apart the streams of one use in one step, for

@@ -44,7 +44,7 @@ expect_success() {  # expect_success NAME COMMAND…
   local name=$1
   shift
   "$@" >out.txt 2>err.txt </dev/null
-  report $? "$name" "$(tail -5 out.txt; cat err.txt)"
+  report $? "$name" "$(tail -5 out.txt | tr -d '\0'; cat err.txt)"
 }
 
 check() {  # check NAME CONDITION…

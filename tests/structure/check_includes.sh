@@ -20,12 +20,13 @@ trainer/model       trainer/model kernels kernels/core comm
 trainer/checkpoint  TRAINER
 trainer/config      TRAINER
 trainer/data        TRAINER
+trainer/generation  TRAINER
 trainer/weights     TRAINER
 trainer             TRAINER
 launch              launch kernels/cpu/cpu_backend.h TRAINER
 '
-trainer='trainer trainer/checkpoint trainer/config trainer/data trainer/model trainer/weights configs
-         kernels kernels/core comm'
+trainer='trainer trainer/checkpoint trainer/config trainer/data trainer/generation trainer/model
+         trainer/weights configs kernels kernels/core comm'
 rules=${rules//TRAINER/${trainer//$'\n'/ }}
 
 find . \( -path './.*' -o -path ./build -o -path ./data -o -path ./runs \) -prune -o \

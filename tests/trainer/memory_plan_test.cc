@@ -12,6 +12,8 @@
 #include "tests/trainer/checkpoint_testing.h"
 #include "tests/trainer/config_testing.h"
 #include "trainer/evaluation.h"
+#include "trainer/model/decoder.h"
+#include "trainer/model/rotations.h"
 #include "trainer/process_memory.h"
 #include "trainer/step.h"
 
@@ -223,6 +225,32 @@ TEST(ProcessMemoryTest, CountsWhatThisProcessTouches) {
   EXPECT_EQ(touched.back(), 1);
   ASSERT_TRUE(available_memory().has_value());
   EXPECT_GT(*available_memory(), 0u);
+}
+
+TEST(MemoryPlanTest, DecodingTakesWhatIsPlanned) {
+  const RunConfig config = config_with({});
+  for (const int64_t prompt : {int64_t{5}, int64_t{100}}) {
+    const MemoryPlan plan = plan_generation(config.model, 3, prompt, 120);
+    const std::unique_ptr<Backend> backend = make_cpu_backend(1);
+    const std::unique_ptr<Arena> arena = backend->make_arena(plan.arena_bytes);
+    const View parameters =
+        arena->allocate(DType::kFloat32, {flat_elements(config.model)}, MemoryUse::kParameters);
+    backend->fill_zero(parameters);
+    const std::vector<Tensor> rotations = make_rotations(config.model, 1, 0);
+    Decoder decoder({.backend = *backend,
+                     .arena = *arena,
+                     .spec = config.model,
+                     .parameters = parameters,
+                     .rotations = rotations,
+                     .sequences = 3,
+                     .capacity = 120});
+    const std::vector<int32_t> tokens(static_cast<size_t>(prompt), 1);
+    for (int sequence : {0, 1, 2}) decoder.prefill(sequence, tokens);
+    const std::vector<int32_t> all{0, 1, 2};
+    for (int64_t i = prompt; i < 120; ++i) decoder.step(all, std::vector<int32_t>{1, 2, 3});
+    EXPECT_EQ(arena->peak(), plan.arena_bytes);
+    EXPECT_GT(bytes_of(plan, MemoryUse::kCache), 0U);
+  }
 }
 
 }  // namespace

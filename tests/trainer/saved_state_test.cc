@@ -193,7 +193,8 @@ TEST_F(SavedStateTest, ParametersAloneLeaveTheOptimizerAsItWas) {
   const std::string path = first.save(directory_.path(), 2);
   TestRun second({"optimizer.kind=ADAFACTOR"}, /*seed=*/99);  // evaluation has no use for it
   const std::vector<ShardedTensor> of_optimizer = second.state.optimizer->state();
-  load_parameters(CheckpointReader(path), second.state);
+  load_parameters(CheckpointReader(path), second.state.spec, second.state.backend,
+                  second.state.parameters);
   EXPECT_TRUE(same_bits(second.state.parameters, first.state.parameters));
   for (const ShardedTensor& tensor : of_optimizer) {
     const Tensor zeros(DType::kFloat32, tensor.part.shape());
