@@ -1,4 +1,5 @@
 // `reformer eval`: how well a trained model predicts held-out text.
+#include <charconv>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,7 +13,7 @@
 #include "launch/exit_codes.h"
 #include "trainer/config/config.h"
 #include "trainer/data/dataset.h"
-#include "trainer/evaluation.h"
+#include "trainer/evaluation/round_sweep.h"
 #include "trainer/memory_plan.h"
 #include "trainer/saved_state.h"
 
@@ -21,26 +22,63 @@ namespace {
 
 struct Arguments {
   std::string run_directory;
+  std::vector<std::string> rounds;
+  int64_t seeds = 3;
+  int64_t lsh_queries = 0;
   std::vector<std::string> overrides;
 };
 
+constexpr int64_t kMostRounds = 64;  // as model.lsh.rounds
+
+void say(const std::string& text) {
+  fmt::print("{}\n", text);
+}
+
+/// "1" … "64", or "full".
+int64_t parse_rounds(const std::string& text) {
+  if (text == "full") return kAllKeys;
+  int64_t rounds = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, rounds);
+  if (error == std::errc() && rest == end && rounds >= 1 && rounds <= kMostRounds) return rounds;
+  throw ConfigError(fmt::format("--rounds {}: legal: 1 to {}, or full", text, kMostRounds));
+}
+
+void require_hashed_layer(const ModelSpec& model, const char* option) {
+  for (const LayerSpec& layer : model.layers) {
+    if (is_hashed(layer.attention.kind)) return;
+  }
+  throw ConfigError(fmt::format("{}: the model has no LSH layer", option));
+}
+
 int run(const Arguments& arguments) {
-  const auto say = [](const std::string& text) { fmt::print("{}\n", text); };
+  std::vector<int64_t> rounds;
+  for (const std::string& text : arguments.rounds) rounds.push_back(parse_rounds(text));
   const CheckpointReader checkpoint = require_newest(arguments.run_directory, say);
   const RunConfig config =
       parse_config(checkpoint.manifest().config(), checkpoint.path(), arguments.overrides);
+  if (!rounds.empty()) require_hashed_layer(config.model, "--rounds");
+  if (arguments.lsh_queries > 0) require_hashed_layer(config.model, "--lsh-queries");
   const std::unique_ptr<Dataset> dataset = make_dataset(config.run);
-  const MemoryPlan plan = plan_evaluation(config);
+  const MemoryPlan plan = plan_evaluation(config, rounds);
   const std::string complaint = complaint_about_memory(plan);
   if (!complaint.empty()) throw DeviceError(complaint);
   const std::unique_ptr<Backend> backend =
       make_cpu_backend(static_cast<int>(config.run.execution().threads()));
   const std::unique_ptr<Arena> arena = backend->make_arena(plan.arena_bytes);
-  TrainingState state(config.run, config.model, *backend, *arena);
+  ModelState state(config.model, *backend, *arena);
   load_parameters(checkpoint, state.spec, *backend, state.parameters);
-  SelfCommunicator communicator;
+  SelfCommunicator alone;
   say(fmt::format("{}, {}", checkpoint.path(), dataset->description()));
-  say(describe(evaluate(config.run, *dataset, communicator, state)));
+  if (!rounds.empty()) {
+    say(describe(sweep_rounds(config.run, *dataset, alone, state, rounds, arguments.seeds)));
+    return kExitOk;
+  }
+  LshHealth health(config.model, arguments.lsh_queries, config.run.evaluation().seed());
+  EvaluationOptions options;
+  if (arguments.lsh_queries > 0) options.health = &health;
+  say(describe(evaluate(config.run, *dataset, alone, state, options)));
+  if (arguments.lsh_queries > 0) say(describe(health.result(alone)));
   return kExitOk;
 }
 
@@ -52,6 +90,21 @@ Command add_eval_command(CLI::App& program) {
   const auto arguments = std::make_shared<Arguments>();
   app->add_option("run-dir", arguments->run_directory, "Run directory, such as runs/demo")
       ->required();
+  CLI::Option* const rounds =
+      app->add_option("--rounds", arguments->rounds,
+                      "Evaluate with each of these numbers of hash rounds in place of the model's "
+                      "own, such as 1,2,4,8,full")
+          ->delimiter(',')
+          ->allow_extra_args(false);
+  app->add_option("--seeds", arguments->seeds, "With --rounds: how many sets of rotations")
+      ->check(CLI::Range(int64_t{1}, int64_t{1000}))
+      ->needs(rounds)
+      ->capture_default_str();
+  app->add_option("--lsh-queries", arguments->lsh_queries,
+                  "Compare this many queries of each sequence with attention to all keys, and show "
+                  "how well the hash of each layer and head works")
+      ->check(CLI::Range(int64_t{1}, int64_t{4096}))
+      ->excludes(rounds);
   app->add_option("--set", arguments->overrides,
                   "Set a field, such as --set evaluation.sequences=0 for all; may be repeated")
       ->allow_extra_args(false);

@@ -9,7 +9,7 @@
 
 #include "comm/plan.h"
 #include "kernels/plan_backend.h"
-#include "trainer/evaluation.h"
+#include "trainer/evaluation/round_sweep.h"
 #include "trainer/model/decoder.h"
 #include "trainer/model/rotations.h"
 #include "trainer/process_memory.h"
@@ -48,10 +48,9 @@ class BlankDataset final : public Dataset {
   int64_t validation_sequences_;
 };
 
-MemoryPlan plan(const RunConfig& config, int rank, int ranks, bool training) {
-  config::Run run = config.run;
-  // Every micro-batch takes the same memory, so one for each rank is enough: as large as allowed,
-  // but no larger than the rank's share.
+/// A run that takes as much memory: every micro-batch takes the same, so one for each rank is
+/// enough, as large as allowed, but no larger than the rank's share.
+config::Run one_micro_batch_each(config::Run run, int ranks) {
   const int64_t micro_batch =
       std::min(micro_batch_of(run.training()), share_of(run.training().batch(), ranks));
   int64_t evaluated = evaluation_micro_batch_of(run);
@@ -61,18 +60,11 @@ MemoryPlan plan(const RunConfig& config, int rank, int ranks, bool training) {
   run.mutable_training()->set_micro_batch(micro_batch);
   run.mutable_training()->set_batch(micro_batch * ranks);
   run.mutable_evaluation()->set_micro_batch(evaluated);
+  return run;
+}
 
-  const std::unique_ptr<Backend> backend = make_plan_backend();
-  const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
-  const BlankDataset dataset(run.data().length(), evaluated * ranks);
-  PlanCommunicator communicator(rank, ranks);
-  TrainingState state(run, config.model, *backend, *arena, rank, ranks);
-  if (training) {
-    SkipGuard guard(run.training());
-    train_step(run, dataset, communicator, state, guard, 1);
-  }
-  evaluate(run, dataset, communicator, state);
-  return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
+BlankDataset blank_dataset(const config::Run& run, int ranks) {
+  return BlankDataset(run.data().length(), run.evaluation().micro_batch() * ranks);
 }
 
 /// The rank that owns most; beyond that all take the same.
@@ -100,11 +92,29 @@ std::string complaint(size_t needed, const std::string& whom, const std::string&
 }  // namespace
 
 MemoryPlan plan_training(const RunConfig& config, int ranks) {
-  return plan(config, largest_rank(config, ranks), ranks, /*training=*/true);
+  const config::Run run = one_micro_batch_each(config.run, ranks);
+  const int rank = largest_rank(config, ranks);
+  const std::unique_ptr<Backend> backend = make_plan_backend();
+  const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
+  const BlankDataset dataset = blank_dataset(run, ranks);
+  PlanCommunicator communicator(rank, ranks);
+  TrainingState state(run, config.model, *backend, *arena, rank, ranks);
+  SkipGuard guard(run.training());
+  train_step(run, dataset, communicator, state, guard, 1);
+  evaluate(run, dataset, communicator, state);
+  return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
 }
 
-MemoryPlan plan_evaluation(const RunConfig& config) {
-  return plan(config, 0, 1, /*training=*/false);
+MemoryPlan plan_evaluation(const RunConfig& config, const std::vector<int64_t>& rounds) {
+  const config::Run run = one_micro_batch_each(config.run, 1);
+  const std::unique_ptr<Backend> backend = make_plan_backend();
+  const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
+  const BlankDataset dataset = blank_dataset(run, 1);
+  PlanCommunicator communicator(0, 1);
+  ModelState state(config.model, *backend, *arena);
+  evaluate(run, dataset, communicator, state);
+  sweep_rounds(run, dataset, communicator, state, rounds, 1);
+  return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
 }
 
 MemoryPlan plan_generation(const ModelSpec& spec, int64_t sequences, int64_t prompt_tokens,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "kernels/core/arena.h"
 #include "trainer/config/config.h"
@@ -19,7 +20,9 @@ struct MemoryPlan {
 /// For the rank of `ranks` that takes most. A little more than that where the ranks do not divide
 /// the batch, and the one that owns most has not the most sequences.
 MemoryPlan plan_training(const RunConfig& config, int ranks = 1);
-MemoryPlan plan_evaluation(const RunConfig& config);
+/// For evaluation alone, of the model as it is and with each of these numbers of rounds
+/// (round_sweep.h).
+MemoryPlan plan_evaluation(const RunConfig& config, const std::vector<int64_t>& rounds = {});
 
 /// For `sequences` texts that are decoded side by side (decoder.h), the longest prompt of
 /// `prompt_tokens` and each of at most `capacity` tokens in all.

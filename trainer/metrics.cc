@@ -101,10 +101,19 @@ std::string to_json(const StepMetrics& metrics) {
 }
 
 std::string to_json(const EvaluationMetrics& metrics) {
+  std::string lsh;
+  for (const HeadHealth& head : metrics.lsh) {
+    lsh += fmt::format(R"({}{{"layer":{},"head":{},"found_mass":{},"window_overflow":{},)"
+                       R"("occupied_buckets":{},"largest_bucket":{}}})",
+                       lsh.empty() ? "" : ",", head.layer, head.head, number(head.found_mass),
+                       number(head.window_overflow), number(head.occupied_buckets),
+                       number(head.largest_bucket));
+  }
   return fmt::format(R"({{"step":{},"validation_loss":{},"validation_bits_per_token":{},)"
-                     R"("validation_accuracy":{},"validation_tokens":{}}})",
+                     R"("validation_accuracy":{},"validation_tokens":{}{}}})",
                      metrics.step, number(metrics.loss), number(bits_from_nats(metrics.loss)),
-                     number(metrics.accuracy), metrics.tokens);
+                     number(metrics.accuracy), metrics.tokens,
+                     lsh.empty() ? "" : R"(,"lsh":[)" + lsh + "]");
 }
 
 std::optional<int64_t> step_of_line(const std::string& line) {

@@ -12,7 +12,7 @@
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/config/resolve.h"
 #include "trainer/data/dataset.h"
-#include "trainer/evaluation.h"
+#include "trainer/evaluation/evaluate.h"
 #include "trainer/gemm_rate.h"
 #include "trainer/memory_plan.h"
 #include "trainer/model/flops.h"
@@ -219,10 +219,20 @@ class Training {
   }
 
   void run_evaluation() {
-    const EvaluationResult result = evaluate(config_.run, *dataset_, communicator_, state_);
-    output_.record(EvaluationMetrics{
-        .step = step_, .loss = result.loss, .accuracy = result.accuracy, .tokens = result.tokens});
+    const config::Evaluation& evaluation = config_.run.evaluation();
+    LshHealth health(config_.model, evaluation.lsh_queries(), evaluation.seed());
+    const EvaluationResult result =
+        evaluate(config_.run, *dataset_, communicator_, state_,
+                 {.health = evaluation.lsh_queries() > 0 ? &health : nullptr});
+    const std::vector<HeadHealth> heads =
+        evaluation.lsh_queries() > 0 ? health.result(communicator_) : std::vector<HeadHealth>();
+    output_.record(EvaluationMetrics{.step = step_,
+                                     .loss = result.loss,
+                                     .accuracy = result.accuracy,
+                                     .tokens = result.tokens,
+                                     .lsh = heads});
     output_.say(fmt::format("step {}: {}", step_, describe(result)));
+    if (!heads.empty()) output_.say(fmt::format("step {}: {}", step_, summarize(heads)));
     gemm_rate_ = gemm_rate_of_all_ranks();
   }
 

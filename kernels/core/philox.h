@@ -43,6 +43,7 @@ enum class RandomUse : uint32_t {
   kDropout = 4,
   kTask = 5,
   kGeneration = 6,
+  kProbe = 7,
 };
 
 /// Key for (seed, use, step, index); `index` tells apart the streams of one use in one step, for

@@ -19,6 +19,13 @@ check "only the newest checkpoints are kept" [ "$(ls whole/checkpoints | wc -l)"
 check "the attention of each layer is printed" grep -q "LSH STRICT" whole/train.log
 expect_success "eval" "$program" eval whole
 check "eval reports bits per byte" grep -q "bits/byte" out.txt
+check "LSH was looked at during training" grep -q '"lsh":\[{"layer":1,"head":0,"found_mass":' whole/metrics.jsonl
+expect_success "eval of the hash" "$program" eval whole --lsh-queries 8
+check "each head has a line" [ "$(grep -c '^ *1 .*%.*%.*%.* x$' out.txt)" = 2 ]
+expect_success "eval with other rounds" "$program" eval whole --rounds 1,2,4,full --seeds 2
+check "each number of rounds has a line" [ "$(grep -Ec '^ *(1|2|4|full) .*%$' out.txt)" = 4 ]
+expect_error "no such number of rounds" 2 "rounds 0.*1 to 64" "$program" eval whole --rounds 0
+expect_error "no number of rounds" 2 "rounds many.*1 to 64" "$program" eval whole --rounds many
 expect_success "inspect" "$program" inspect whole
 check "inspect lists parameters" grep -q "query_key" out.txt
 expect_success "export as safetensors" "$program" export whole weights.safetensors --format safetensors

@@ -20,12 +20,13 @@ trainer/model       trainer/model kernels kernels/core comm
 trainer/checkpoint  TRAINER
 trainer/config      TRAINER
 trainer/data        TRAINER
+trainer/evaluation  TRAINER
 trainer/generation  TRAINER
 trainer/weights     TRAINER
 trainer             TRAINER
 launch              launch kernels/cpu/cpu_backend.h TRAINER
 '
-trainer='trainer trainer/checkpoint trainer/config trainer/data trainer/generation trainer/model
+trainer='trainer trainer/checkpoint trainer/config trainer/data trainer/evaluation trainer/generation trainer/model
          trainer/weights configs kernels kernels/core comm'
 rules=${rules//TRAINER/${trainer//$'\n'/ }}
 

@@ -197,6 +197,7 @@ evaluation {
   sequences: 16
   micro_batch: 8
   seed: 7
+  lsh_queries: 4
 }
 checkpoint {
   every: 500

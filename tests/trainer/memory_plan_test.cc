@@ -11,7 +11,7 @@
 #include "kernels/cpu/cpu_backend.h"
 #include "tests/trainer/checkpoint_testing.h"
 #include "tests/trainer/config_testing.h"
-#include "trainer/evaluation.h"
+#include "trainer/evaluation/round_sweep.h"
 #include "trainer/model/decoder.h"
 #include "trainer/model/rotations.h"
 #include "trainer/process_memory.h"
@@ -43,20 +43,30 @@ size_t bytes_of(const MemoryPlan& plan, MemoryUse use) {
 }
 
 /// What the arena of a rank really held at most.
-MemoryPlan measure(const RunConfig& config, bool training, Communicator& communicator) {
+MemoryPlan measure_training(const RunConfig& config, Communicator& communicator) {
   const std::unique_ptr<Backend> backend = make_cpu_backend(1);
   const std::unique_ptr<Arena> arena = backend->make_arena(size_t{1} << 28);
   const std::unique_ptr<Dataset> dataset = make_dataset(config.run);
   TrainingState state(config.run, config.model, *backend, *arena, communicator.rank(),
                       communicator.size());
   state.initialize_parameters(1);
-  if (training) {
-    SkipGuard guard(config.run.training());
-    for (int64_t step : {1, 2}) {
-      train_step(config.run, *dataset, communicator, state, guard, step);
-    }
+  SkipGuard guard(config.run.training());
+  for (int64_t step : {1, 2}) {
+    train_step(config.run, *dataset, communicator, state, guard, step);
   }
   evaluate(config.run, *dataset, communicator, state);
+  return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
+}
+
+MemoryPlan measure_evaluation(const RunConfig& config, const std::vector<int64_t>& rounds) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend(1);
+  const std::unique_ptr<Arena> arena = backend->make_arena(size_t{1} << 28);
+  const std::unique_ptr<Dataset> dataset = make_dataset(config.run);
+  SelfCommunicator alone;
+  ModelState state(config.model, *backend, *arena);
+  state.initialize_parameters(1);
+  evaluate(config.run, *dataset, alone, state);
+  sweep_rounds(config.run, *dataset, alone, state, rounds, 2);
   return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
 }
 
@@ -64,8 +74,7 @@ MemoryPlan measure(const RunConfig& config, bool training, Communicator& communi
 MemoryPlan measure_largest(const RunConfig& config, int ranks) {
   std::vector<MemoryPlan> real(static_cast<size_t>(ranks));
   run_as_threads(ranks, [&](Communicator& communicator) {
-    real[static_cast<size_t>(communicator.rank())] =
-        measure(config, /*training=*/true, communicator);
+    real[static_cast<size_t>(communicator.rank())] = measure_training(config, communicator);
   });
   return *std::max_element(real.begin(), real.end(), [](const auto& a, const auto& b) {
     return a.arena_bytes < b.arena_bytes;
@@ -85,8 +94,9 @@ class PlanTest : public ::testing::TestWithParam<std::vector<std::string>> {};
 TEST_P(PlanTest, IsWhatTrainingAndEvaluationTake) {
   const RunConfig config = config_with(GetParam());
   SelfCommunicator alone;
-  expect_equal(plan_training(config), measure(config, /*training=*/true, alone));
-  expect_equal(plan_evaluation(config), measure(config, /*training=*/false, alone));
+  expect_equal(plan_training(config), measure_training(config, alone));
+  expect_equal(plan_evaluation(config), measure_evaluation(config, {}));
+  expect_equal(plan_evaluation(config, {8, kAllKeys}), measure_evaluation(config, {8, kAllKeys}));
   EXPECT_LE(plan_evaluation(config).arena_bytes, plan_training(config).arena_bytes);
 }
 

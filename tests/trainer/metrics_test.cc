@@ -34,6 +34,12 @@ StepMetrics step_metrics(int64_t step) {
   return metrics;
 }
 
+EvaluationMetrics evaluation_metrics(int64_t step) {
+  EvaluationMetrics metrics;
+  metrics.step = step;
+  return metrics;
+}
+
 /// The steps of the lines of a file.
 std::vector<int64_t> steps_in(const std::string& path) {
   std::ifstream file(path);
@@ -63,9 +69,22 @@ TEST(MetricsTest, AStepIsOneObjectWithEveryField) {
 }
 
 TEST(MetricsTest, AnEvaluationIsOneObjectWithEveryField) {
-  EXPECT_EQ(to_json(EvaluationMetrics{.step = 3, .loss = 1, .accuracy = 0.25, .tokens = 77}),
-            R"({"step":3,"validation_loss":1,"validation_bits_per_token":1.4426950408889634,)"
-            R"("validation_accuracy":0.25,"validation_tokens":77})");
+  EvaluationMetrics metrics{.step = 3, .loss = 1, .accuracy = 0.25, .tokens = 77, .lsh = {}};
+  const std::string fields =
+      R"({"step":3,"validation_loss":1,"validation_bits_per_token":1.4426950408889634,)"
+      R"("validation_accuracy":0.25,"validation_tokens":77)";
+  EXPECT_EQ(to_json(metrics), fields + "}");
+  const HeadHealth head{.layer = 2,
+                        .head = 1,
+                        .found_mass = 0.5,
+                        .window_overflow = 0.25,
+                        .occupied_buckets = 0.75,
+                        .largest_bucket = 3};
+  metrics.lsh = {head, head};
+  const std::string of_head =
+      R"({"layer":2,"head":1,"found_mass":0.5,"window_overflow":0.25,"occupied_buckets":0.75,)"
+      R"("largest_bucket":3})";
+  EXPECT_EQ(to_json(metrics), fields + R"(,"lsh":[)" + of_head + "," + of_head + "]}");
 }
 
 TEST(MetricsTest, NumbersKeepEveryBit) {
@@ -94,7 +113,7 @@ TEST(MetricsTest, NumbersThatJsonDoesNotHaveAreNull) {
 
 TEST(MetricsTest, ALineTellsItsStep) {
   EXPECT_EQ(step_of_line(to_json(step_metrics(41))), 41);
-  EXPECT_EQ(step_of_line(to_json(EvaluationMetrics{.step = 42})), 42);
+  EXPECT_EQ(step_of_line(to_json(evaluation_metrics(42))), 42);
   for (const char* line :
        {"", "{", "{\"step\":", "{\"step\":x}", "{\"loss\":3}", " {\"step\":3}"}) {
     EXPECT_EQ(step_of_line(line), std::nullopt) << line;
@@ -111,16 +130,16 @@ TEST_F(MetricsLogTest, EachLineIsInTheFileAtOnce) {
   MetricsLog log(path_, 0);
   log.add(step_metrics(1));
   EXPECT_EQ(read_file(path_), to_json(step_metrics(1)) + "\n");
-  log.add(EvaluationMetrics{.step = 1});
+  log.add(evaluation_metrics(1));
   EXPECT_EQ(read_file(path_),
-            to_json(step_metrics(1)) + "\n" + to_json(EvaluationMetrics{.step = 1}) + "\n");
+            to_json(step_metrics(1)) + "\n" + to_json(evaluation_metrics(1)) + "\n");
 }
 
 TEST_F(MetricsLogTest, AResumedRunDropsTheStepsThatItRunsAgain) {
   {
     MetricsLog log(path_, 0);
     for (int64_t step = 1; step <= 6; ++step) log.add(step_metrics(step));
-    log.add(EvaluationMetrics{.step = 6});
+    log.add(evaluation_metrics(6));
   }
   {
     MetricsLog log(path_, 4);

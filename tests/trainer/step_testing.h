@@ -8,7 +8,7 @@
 
 #include "comm/communicator.h"
 #include "tests/trainer/model_testing.h"
-#include "trainer/evaluation.h"
+#include "trainer/evaluation/evaluate.h"
 #include "trainer/step.h"
 
 namespace reformer::testing {
@@ -27,6 +27,7 @@ struct Outcome {
   std::vector<double> accuracies;
   std::vector<double> norms;
   EvaluationResult evaluation;
+  std::vector<HeadHealth> health;
   std::vector<Tensor> tensors;  // parameters and optimizer state, whole
 };
 
@@ -85,7 +86,9 @@ inline Outcome train(const config::Run& run, const ModelSpec& spec, Communicator
     outcome.accuracies.push_back(result.accuracy);
     outcome.norms.push_back(result.gradient_norm);
   }
-  outcome.evaluation = evaluate(run, *dataset, communicator, rank.state);
+  LshHealth health(spec, 4, run.evaluation().seed());
+  outcome.evaluation = evaluate(run, *dataset, communicator, rank.state, {.health = &health});
+  outcome.health = health.result(communicator);
   for (const NamedView& tensor : rank.state.parameter_views()) {
     outcome.tensors.push_back(copy_of(tensor.view));
   }
@@ -102,6 +105,7 @@ inline void expect_same(const Outcome& a, const Outcome& b) {
   EXPECT_EQ(a.evaluation.loss, b.evaluation.loss);
   EXPECT_EQ(a.evaluation.accuracy, b.evaluation.accuracy);
   EXPECT_EQ(a.evaluation.tokens, b.evaluation.tokens);
+  EXPECT_EQ(a.health, b.health);
   ASSERT_EQ(a.tensors.size(), b.tensors.size());
   for (size_t i = 0; i < a.tensors.size(); ++i) {
     EXPECT_TRUE(same_bits(a.tensors[i].view(), b.tensors[i].view())) << "tensor " << i;

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "comm/communicator.h"
 #include "configs/run.pb.h"
 #include "trainer/data/dataset.h"
-#include "trainer/training_state.h"
+#include "trainer/evaluation/lsh_health.h"
+#include "trainer/model_state.h"
 
 namespace reformer {
 
@@ -20,11 +22,18 @@ struct EvaluationResult {
 /// "held-out loss 1.2345, 1.7810 bits/byte, accuracy 61.23% over 4096 tokens".
 std::string describe(const EvaluationResult& result);
 
+struct EvaluationOptions {
+  const ModelSpec* spec = nullptr;  // attends otherwise than state.spec; parameters alike
+  std::optional<uint64_t> seed{};   // of the rotations; otherwise evaluation.seed
+  LshHealth* health = nullptr;      // shown the attention of every layer
+};
+
 /// Over the held-out sequences that the dataset selects, shared out over the ranks, without
-/// dropout, with rotations from evaluation.seed: the same parameters give the same bits at any
-/// time, on any number of ranks. Collective.
+/// dropout, with stored rotations: the same parameters give the same bits at any time, on any
+/// number of ranks. Collective.
 EvaluationResult evaluate(const config::Run& run, const Dataset& dataset,
-                          Communicator& communicator, TrainingState& state);
+                          Communicator& communicator, ModelState& state,
+                          const EvaluationOptions& options = {});
 
 /// Most sequences evaluated at a time: evaluation.micro_batch, or as in training.
 int64_t evaluation_micro_batch_of(const config::Run& run);

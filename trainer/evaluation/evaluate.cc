@@ -1,4 +1,4 @@
-#include "trainer/evaluation.h"
+#include "trainer/evaluation/evaluate.h"
 
 #include <algorithm>
 
@@ -10,6 +10,7 @@
 #include "trainer/step.h"
 
 namespace reformer {
+
 std::string describe(const EvaluationResult& result) {
   return fmt::format("held-out loss {:.4f}, {:.4f} bits/byte, accuracy {:.2f}% over {} tokens",
                      result.loss, bits_from_nats(result.loss), result.accuracy * 100,
@@ -22,14 +23,18 @@ int64_t evaluation_micro_batch_of(const config::Run& run) {
 }
 
 EvaluationResult evaluate(const config::Run& run, const Dataset& dataset,
-                          Communicator& communicator, TrainingState& state) {
+                          Communicator& communicator, ModelState& state,
+                          const EvaluationOptions& options) {
   Backend& backend = state.backend;
+  const ModelSpec& spec = options.spec != nullptr ? *options.spec : state.spec;
+  const Reformer model(spec, state.parameters);
   const int64_t sequences = dataset.validation_sequences();
   const int64_t most_tokens = sequences * run.data().length();
   const int64_t micro_batch = evaluation_micro_batch_of(run);
   const Slice share = communicator.own_share(sequences);
 
-  const std::vector<Tensor> rotations = make_rotations(state.spec, run.evaluation().seed(), 0);
+  const std::vector<Tensor> rotations =
+      make_rotations(spec, options.seed.value_or(run.evaluation().seed()), 0);
   backend.fill_zero(state.tallies);
   int64_t valid_labels = 0;
   for (int64_t first = share.begin; first < share.end; first += micro_batch) {
@@ -40,7 +45,7 @@ EvaluationResult evaluate(const config::Run& run, const Dataset& dataset,
     const View labels = state.upload_tokens(batch.labels);
     const Pass pass{.backend = backend,
                     .arena = state.arena,
-                    .spec = state.spec,
+                    .spec = spec,
                     .layout = state.layout_of(first, samples, run.data().length()),
                     .mask = {},
                     .rotations = rotations,
@@ -48,11 +53,18 @@ EvaluationResult evaluate(const config::Run& run, const Dataset& dataset,
                     .faults = state.faults,
                     .leaves_in_step = most_tokens,
                     .tokens_in_step = most_tokens};
+    AttentionObserver observer;
+    if (options.health != nullptr) {
+      observer = [&](int layer, const AttentionActivations& activations, const Slots& slots) {
+        options.health->observe(backend, pass.layout, layer, activations, slots);
+      };
+    }
     // The labels that count are not all known yet; the sum is put right below.
-    state.model.evaluate(pass, tokens, labels,
-                         {.scale = 1.0 / static_cast<double>(most_tokens),
-                          .loss = state.loss,
-                          .correct = state.correct});
+    model.evaluate(pass, tokens, labels,
+                   {.scale = 1.0 / static_cast<double>(most_tokens),
+                    .loss = state.loss,
+                    .correct = state.correct},
+                   observer);
     valid_labels += batch.valid_labels;
   }
 
