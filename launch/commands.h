@@ -16,6 +16,7 @@ Command add_train_command(CLI::App& program);     // train.cc
 Command add_eval_command(CLI::App& program);      // eval.cc
 Command add_export_command(CLI::App& program);    // export.cc
 Command add_generate_command(CLI::App& program);  // generate.cc
+Command add_import_command(CLI::App& program);    // import.cc
 Command add_inspect_command(CLI::App& program);   // inspect.cc
 
 }  // namespace reformer

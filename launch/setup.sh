@@ -5,7 +5,7 @@
 
 build_packages=(
   g++ cmake pkg-config
-  libopenblas-pthread-dev libhwy-dev libfmt-dev libcli11-dev libisal-dev nlohmann-json3-dev
+  libopenblas-pthread-dev libhwy-dev libfmt-dev libcli11-dev libisal-dev libzip-dev nlohmann-json3-dev
   libprotobuf-dev protobuf-compiler
   libopenmpi-dev openmpi-bin
 )

@@ -14,6 +14,7 @@
 #include "launch/rank_cores.h"
 #include "launch/signals.h"
 #include "trainer/config/config.h"
+#include "trainer/run_directory.h"
 #include "trainer/trainer.h"
 
 namespace reformer {
@@ -26,15 +27,24 @@ struct Arguments {
   int64_t stop_at = 0;
 };
 
+/// A run directory's own configuration goes on with that run; any other has one under its name.
+std::string default_run_directory(const std::string& config) {
+  namespace fs = std::filesystem;
+  const fs::path path(config);
+  const RunDirectory around{path.has_parent_path() ? path.parent_path().string() : "."};
+  const bool is_of_run = path.filename() == fs::path(around.config()).filename();
+  if (is_of_run && fs::is_directory(around.checkpoints())) return around.path;
+  return "runs/" + path.stem().string();
+}
+
 int run_rank(const Arguments& arguments, const RankPlace& place) {
   RunConfig config = load_config(arguments.config, arguments.overrides);
-  const TrainOptions options{
-      .run_directory = arguments.run_directory.empty()
-                           ? "runs/" + std::filesystem::path(arguments.config).stem().string()
-                           : arguments.run_directory,
-      .stop_at = arguments.stop_at,
-      .stop = &catch_stop_signals(),
-      .local_ranks = place.local_ranks};
+  const TrainOptions options{.run_directory = arguments.run_directory.empty()
+                                                  ? default_run_directory(arguments.config)
+                                                  : arguments.run_directory,
+                             .stop_at = arguments.stop_at,
+                             .stop = &catch_stop_signals(),
+                             .local_ranks = place.local_ranks};
   config::Execution& execution = *config.run.mutable_execution();
   require_ranks(place.communicator.size(), execution.ranks(), std::getenv);
   execution.set_ranks(0);  // asked of this start, not of the run
@@ -62,7 +72,8 @@ Command add_train_command(CLI::App& program) {
                   "Set a field, such as --set model.layers=4; may be repeated")
       ->allow_extra_args(false);
   app->add_option("--run-dir", arguments->run_directory,
-                  "Where results and checkpoints go (default: runs/NAME of the configuration)");
+                  "Where results and checkpoints go (default: runs/NAME of the configuration, "
+                  "or the run directory that it lies in)");
   app->add_option("--stop-at", arguments->stop_at,
                   "Save and stop after this step; the schedule still runs to training.steps")
       ->check(CLI::PositiveNumber);

@@ -1,9 +1,12 @@
 #include "trainer/saved_state.h"
 
+#include <limits>
+
 #include <fmt/format.h>
 
 #include "comm/self.h"
 #include "kernels/core/errors.h"
+#include "kernels/plan_backend.h"
 #include "trainer/agreement.h"
 #include "trainer/model/parameters.h"
 #include "trainer/run_directory.h"
@@ -12,6 +15,7 @@ namespace reformer {
 namespace {
 
 constexpr size_t kManifestBytes = size_t{1} << 20;
+constexpr size_t kEndlessBytes = std::numeric_limits<size_t>::max() / 2;
 
 /// A tensor of the backend as host memory.
 Tensor to_host(Backend& backend, const View& view) {
@@ -57,6 +61,18 @@ void require_same_model(const CheckpointReader& checkpoint, const RunConfig& con
       checkpoint.path(), saved_line, this_line));
 }
 
+checkpoint::Manifest make_manifest(const RunConfig& config, int64_t step,
+                                   const std::string& numeric_identity, const SkipGuard& guard) {
+  checkpoint::Manifest manifest;
+  manifest.set_step(step);
+  manifest.set_config(to_text(config.run));
+  manifest.set_numeric_identity(numeric_identity);
+  manifest.mutable_skip_guard()->set_mean_norm(guard.state().mean_norm);
+  manifest.mutable_skip_guard()->set_accepted(guard.state().accepted);
+  manifest.mutable_skip_guard()->set_skipped_in_a_row(guard.state().skipped_in_a_row);
+  return manifest;
+}
+
 }  // namespace
 
 std::string save_state(const std::string& directory, const RunConfig& config, int64_t step,
@@ -79,14 +95,25 @@ std::string save_state(const std::string& directory, const RunConfig& config, in
     if (writer) writer->add(tensor.name, whole.view());
   }
   if (!writer) return "";
-  checkpoint::Manifest manifest;
-  manifest.set_step(step);
-  manifest.set_config(to_text(config.run));
-  manifest.set_numeric_identity(state.backend.numeric_identity());
-  manifest.mutable_skip_guard()->set_mean_norm(guard.state().mean_norm);
-  manifest.mutable_skip_guard()->set_accepted(guard.state().accepted);
-  manifest.mutable_skip_guard()->set_skipped_in_a_row(guard.state().skipped_in_a_row);
-  return writer->commit(std::move(manifest), config.run.checkpoint().keep());
+  return writer->commit(make_manifest(config, step, state.backend.numeric_identity(), guard),
+                        config.run.checkpoint().keep());
+}
+
+std::string save_beginning(const std::string& directory, const RunConfig& config,
+                           const View& parameters, const std::string& numeric_identity) {
+  const std::unique_ptr<Backend> backend = make_plan_backend();
+  const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
+  // It tells what there is to save; its own tensors are none.
+  const TrainingState state(config.run, config.model, *backend, *arena);
+  CheckpointWriter writer(directory, arena->used());
+  for (const ParameterInfo& parameter : list_parameters(config.model)) {
+    writer.add(parameter.name, parameter.in(parameters));
+  }
+  for (const ShardedTensor& tensor : state.optimizer->state()) {
+    writer.add(tensor.name, Tensor(DType::kFloat32, tensor.shape).view());
+  }
+  return writer.commit(make_manifest(config, 0, numeric_identity, SkipGuard(config.run.training())),
+                       config.run.checkpoint().keep());
 }
 
 std::optional<CheckpointReader> open_newest(const std::string& directory,

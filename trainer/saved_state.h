@@ -23,6 +23,12 @@ std::string save_state(const std::string& directory, const RunConfig& config, in
                        const TrainingState& state, const SkipGuard& guard,
                        Communicator& communicator);
 
+/// Saves a model that begins with these parameters, and an optimizer that has seen nothing, as the
+/// checkpoint of step 0, on the only rank. `parameters` is the flat buffer of list_parameters on
+/// the host, `numeric_identity` that of the backend that will go on. Returns its path.
+std::string save_beginning(const std::string& directory, const RunConfig& config,
+                           const View& parameters, const std::string& numeric_identity);
+
 /// The newest checkpoint in `directory` that is sound; each one that is not is passed to `say` in a
 /// line. None if the directory has no checkpoint at all. Throws CheckpointError if all are damaged,
 /// or if one comes first that a newer program wrote.

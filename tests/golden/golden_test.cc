@@ -4,9 +4,12 @@
 #include <cmath>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "tests/trainer/model_testing.h"
+#include "trainer/config/config.h"
 #include "trainer/weights/hugging_face.h"
+#include "trainer/weights/hugging_face_config.h"
 
 namespace reformer {
 namespace {
@@ -31,25 +34,35 @@ std::ostream& operator<<(std::ostream& out, const GoldenCase& golden) {
   return out << golden.name;
 }
 
+/// The model as `reformer import` makes it of the library's own description.
 ModelSpec spec_of(const GoldenCase& golden) {
-  ModelSpec spec;
-  spec.vocabulary = 40;
-  spec.width = 32;
-  spec.ff_width = 48;
-  spec.max_length = kLength;
-  spec.position_axes = {{.extent = 8, .width = 8}, {.extent = 16, .width = 24}};
-  spec.stream_dtype = DType::kFloat32;
-  spec.leaf_tokens = 128;
+  nlohmann::json library = {{"model_type", "reformer"},
+                            {"is_decoder", true},
+                            {"vocab_size", 40},
+                            {"hidden_size", 32},
+                            {"feed_forward_size", 48},
+                            {"num_attention_heads", 2},
+                            {"attention_head_size", 16},
+                            {"max_position_embeddings", kLength},
+                            {"axial_pos_shape", {8, 16}},
+                            {"axial_pos_embds_dim", {8, 24}},
+                            {"lsh_attn_chunk_length", 16},
+                            {"local_attn_chunk_length", 16},
+                            {"num_hashes", golden.rounds},
+                            {"num_buckets", golden.buckets},
+                            {"hidden_dropout_prob", 0},
+                            {"layer_norm_eps", 1e-5},
+                            {"local_attention_probs_dropout_prob", 0}};
   for (const AttentionKind kind : golden.layers) {
-    LayerSpec layer{.attention = {.kind = kind, .heads = 2, .head_dim = 16, .chunk_length = 16},
-                    .buckets = {}};
-    if (is_hashed(kind)) {
-      layer.attention.rounds = golden.rounds;
-      layer.buckets = golden.buckets;
-    }
-    spec.layers.push_back(layer);
+    library["attn_layers"].push_back(kind == AttentionKind::kLocal ? "local" : "lsh");
   }
-  return spec;
+  config::Run run;
+  *run.mutable_model() = read_hugging_face_config(library.dump(), golden.name).model;
+  return parse_config(
+             to_text(run), golden.name,
+             {"data.source=DUPLICATION", "data.symbols=39", fmt::format("data.length={}", kLength),
+              "model.streams=FLOAT32", "execution.leaf_tokens=128"})
+      .model;
 }
 
 /// Largest |actual − expected| over the chosen elements, relative to the largest |expected|.

@@ -2,7 +2,9 @@
 #include "trainer/weights/hugging_face.h"
 
 #include <algorithm>
+#include <cstring>
 #include <functional>
+#include <limits>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -70,11 +72,14 @@ TEST(HuggingFaceTest, ThereAndBackChangesNoBit) {
 }
 
 TEST(HuggingFaceTest, TheConfigurationSaysWhatComputesTheSame) {
-  const ModelSpec spec = testing::small_spec({AttentionKind::kLocal, AttentionKind::kChunked});
+  ModelSpec spec = testing::small_spec({AttentionKind::kLocal, AttentionKind::kChunked});
+  spec.dropout = 0.05f;
+  spec.layer_norm_epsilon = 1e-12f;
   const std::string config = hugging_face_config(spec);
   for (const char* line :
        {R"("model_type": "reformer")", R"("num_hashes": 2)", R"("hidden_act": "gelu")",
-        R"("lsh_attn_chunk_length": 16)", R"("attention_head_size": 8)", R"("is_decoder": true)"}) {
+        R"("lsh_attn_chunk_length": 16)", R"("attention_head_size": 8)", R"("is_decoder": true)",
+        R"("hidden_dropout_prob": 0.05,)", R"("layer_norm_eps": 1e-12,)"}) {
     expect_contains(config, line);
   }
 }
@@ -108,6 +113,8 @@ TEST(HuggingFaceTest, WhatTheLibraryHasNotIsRefused) {
       "correct_duplicates");
   expect_contains(refusal(kChunked, [](ModelSpec& spec) { spec.position_axes.clear(); }),
                   "without positions");
+  expect_contains(refusal(kChunked, [](ModelSpec& spec) { spec.position_axes.resize(5); }),
+                  "positions of more than 4 axes");
 }
 
 TEST(HuggingFaceTest, AnotherShapeOrAMissingTensorIsNamed) {
@@ -123,6 +130,92 @@ TEST(HuggingFaceTest, AnotherShapeOrAMissingTensorIsNamed) {
   };
   expect_contains(refusal("weight/"), "word_embeddings.weight has the shape");
   expect_contains(refusal(""), "has no tensor reformer.embeddings.word_embeddings.weight");
+}
+
+/// The tensors of a small model as a file holds them, changed.
+class HuggingFaceFileTest : public ::testing::Test {
+ protected:
+  HuggingFaceFileTest() {
+    const Tensor flat(DType::kFloat32, {flat_elements(spec_)});
+    uint32_t index = 0;
+    for (const ParameterInfo& parameter : list_parameters(spec_)) {
+      const Tensor values = initial_values(parameter, index++, /*seed=*/5);
+      std::memcpy(parameter.in(flat.view()).raw(), values.view().raw(), values.view().bytes());
+    }
+    tensors_ = to_hugging_face(spec_, flat.view());
+  }
+
+  StoredTensor& tensor(const std::string& name) {
+    const auto found = std::find_if(tensors_.begin(), tensors_.end(),
+                                    [&](const auto& tensor) { return tensor.name == name; });
+    CHECK(found != tensors_.end());
+    return *found;
+  }
+
+  void add(const std::string& name, float value, int64_t elements = 1) {
+    tensors_.push_back({name, Tensor(DType::kFloat32, {elements})});
+    std::fill_n(tensors_.back().values.data<float>(), elements, value);
+  }
+
+  /// What import_test.sh sees of the file: its unused tensors, or the error.
+  std::string import() {
+    const std::string path = directory_.path() + "/model.safetensors";
+    write_safetensors(path, tensors_);
+    try {
+      const SafetensorsFile file(path);
+      bias_ = read_hugging_face(file, spec_).data<float>()[list_parameters(spec_).back().offset];
+      std::string unused;
+      for (const std::string& name : list_unused(file, spec_)) unused += name + ";";
+      return unused;
+    } catch (const DataError& error) {
+      return error.what();
+    }
+  }
+
+  const ModelSpec spec_ = testing::small_spec({AttentionKind::kChunked, AttentionKind::kLocal});
+  std::vector<StoredTensor> tensors_;
+  const testing::TemporaryDirectory directory_;
+  float bias_ = 0;  // first element of that of the head
+};
+
+TEST_F(HuggingFaceFileTest, TheBiasOfTheHeadHasTwoNames) {
+  tensor("lm_head.bias").values.data<float>()[0] = 3;
+  EXPECT_EQ(import(), "");
+  EXPECT_EQ(bias_, 3);
+  tensor("lm_head.bias").name = "lm_head.decoder.bias";
+  EXPECT_EQ(import(), "");
+  EXPECT_EQ(bias_, 3);
+  add("lm_head.bias", 0, spec_.vocabulary);
+  expect_contains(import(), "lm_head.bias and lm_head.decoder.bias should be the same and differ");
+  tensor("lm_head.bias").values.data<float>()[0] = 3;
+  EXPECT_EQ(import(), "");
+  tensors_.pop_back();
+  tensors_.pop_back();
+  expect_contains(import(), "has no tensor lm_head.bias");
+}
+
+TEST_F(HuggingFaceFileTest, UnusedTensorsAreListedConstantsAreNot) {
+  add("reformer.encoder.layers.0.attention.self_attention.mask_value_float16", -1e4f);
+  add("reformer.encoder.layers.0.attention.self_attention.self_mask_value_float32", -1e5f);
+  add("reformer.embeddings.position_ids", 0);
+  EXPECT_EQ(import(), "");
+  add("classifier.weight", 1);
+  add("adapter", 1);
+  EXPECT_EQ(import(), "adapter;classifier.weight;");
+}
+
+TEST_F(HuggingFaceFileTest, AWeightWithoutAPlaceIsRefused) {
+  add("reformer.encoder.layers.2.attention.layer_norm.weight", 1);
+  expect_contains(import(), "layers.2.attention.layer_norm.weight has no place in the model");
+}
+
+TEST_F(HuggingFaceFileTest, ValuesMustBeFinite) {
+  const char* const name = "reformer.encoder.layers.1.feed_forward.dense.dense.bias";
+  for (const float value :
+       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    tensor(name).values.data<float>()[1] = value;
+    expect_contains(import(), std::string(name) + " has a value that is not finite");
+  }
 }
 
 }  // namespace

@@ -166,6 +166,21 @@ TEST_F(SavedStateTest, TheTokenizerIsThatOfTheData) {
   EXPECT_EQ(tokenizer_of(checkpoint)->encode("a"), std::vector<int32_t>{'a' + 2});
 }
 
+TEST_P(EveryOptimizer, ABeginningTrainsLikeARunThatWasInitialisedSo) {
+  TestRun first({GetParam()});
+  const std::string path = save_beginning(directory_.path(), first.config, first.state.parameters,
+                                          first.state.backend.numeric_identity());
+  TestRun second({GetParam()}, /*seed=*/99);
+  second.train(1, 2);
+  second.guard.restore({.mean_norm = 1, .accepted = 5, .skipped_in_a_row = 1});
+  EXPECT_EQ(second.load(path), 0);
+  EXPECT_EQ(second.guard.state().accepted, 0);
+  EXPECT_EQ(second.train(1, 3), first.train(1, 3));
+  const CheckpointReader checkpoint(path);
+  EXPECT_EQ(checkpoint.manifest().config(), to_text(first.config.run));
+  EXPECT_EQ(checkpoint.manifest().numeric_identity(), first.state.backend.numeric_identity());
+}
+
 TEST_F(SavedStateTest, AnotherModelIsRefusedByField) {
   expect_contains(refusal({"model.ff_width=64"}),
                   "is of another model: its configuration has 'ff_width: 40' where this run's has "

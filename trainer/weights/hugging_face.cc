@@ -1,6 +1,9 @@
 #include "trainer/weights/hugging_face.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <set>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -16,12 +19,16 @@ struct Name {
   const char* there;
 };
 
+constexpr const char* kHeadBias = "lm_head.bias";
+// The same under the name that it has as a part of the decoder; a file may hold either, or both.
+constexpr const char* kHeadBiasAgain = "lm_head.decoder.bias";
+
 constexpr Name kNames[] = {
     {"embedding.tokens", "reformer.embeddings.word_embeddings.weight"},
     {"head.norm.gamma", "reformer.encoder.layer_norm.weight"},
     {"head.norm.beta", "reformer.encoder.layer_norm.bias"},
     {"head.weight", "lm_head.decoder.weight"},
-    {"head.bias", "lm_head.bias"},
+    {"head.bias", kHeadBias},
 };
 
 // After "layers.N." here and "reformer.encoder.layers.N." there.
@@ -55,12 +62,32 @@ std::string text_of(const Shape& shape) {
   return text.str();
 }
 
+/// Under which name the file holds what the library now calls `name`.
+std::string stored_name(const TensorFile& file, const std::string& name) {
+  const bool again = name == kHeadBias && !file.has(name) && file.has(kHeadBiasAgain);
+  return again ? kHeadBiasAgain : name;
+}
+
+/// Numbers that older versions of the library kept beside the weights: what masked scores are.
+bool is_constant(const std::string& name) {
+  constexpr const char* kConstants[] = {"mask_value_float16", "mask_value_float32",
+                                        "self_mask_value_float16", "self_mask_value_float32",
+                                        "position_ids"};
+  const std::string last = name.substr(name.rfind('.') + 1);
+  return std::find(std::begin(kConstants), std::end(kConstants), last) != std::end(kConstants);
+}
+
 void copy_transposed(const float* from, int64_t rows, int64_t columns, float* to) {
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t column = 0; column < columns; ++column) {
       to[column * rows + row] = from[row * columns + column];
     }
   }
+}
+
+/// The number that people write for a Float32: 0.05, not 0.05000000074505806.
+double shortest(float value) {
+  return std::stod(fmt::format("{}", value));
 }
 
 [[noreturn]] void refuse(const std::string& what) {
@@ -73,6 +100,8 @@ void copy_transposed(const float* from, int64_t rows, int64_t columns, float* to
 void add_positions(const ModelSpec& spec, nlohmann::ordered_json& config) {
   const std::vector<PositionAxis>& axes = spec.position_axes;
   if (axes.empty()) refuse("model without positions (model.positions.kind NONE)");
+  constexpr size_t kMostAxes = Shape::kMaxRank - 1;
+  if (axes.size() > kMostAxes) refuse(fmt::format("positions of more than {} axes", kMostAxes));
   config["axial_pos_embds"] = axes.size() > 1;
   int64_t positions = 1;
   for (const PositionAxis& axis : axes) positions *= axis.extent;
@@ -110,6 +139,19 @@ void add_layer(const LayerSpec& layer, int index, nlohmann::ordered_json& config
     case AttentionKind::kFull:
       refuse(fmt::format("FULL attention (layer {})", index));
   }
+}
+
+/// Which of two different biases the library would take depends on its version.
+void require_one_head_bias(const TensorFile& file) {
+  if (!file.has(kHeadBias) || !file.has(kHeadBiasAgain)) return;
+  const Tensor bias = file.read(kHeadBias, DType::kFloat32);
+  const Tensor again = file.read(kHeadBiasAgain, DType::kFloat32);
+  const bool same =
+      bias.shape() == again.shape() &&
+      std::equal(bias.data<float>(), bias.data<float>() + bias.elements(), again.data<float>());
+  if (same) return;
+  throw DataError(fmt::format("{}: {} and {} should be the same and differ", file.path(), kHeadBias,
+                              kHeadBiasAgain));
 }
 
 }  // namespace
@@ -156,10 +198,10 @@ std::string hugging_face_config(const ModelSpec& spec) {
       {"num_attention_heads", first.heads},
       {"attention_head_size", first.head_dim},
       {"hidden_act", spec.activation == Activation::kRelu ? "relu" : "gelu"},
-      {"layer_norm_eps", spec.layer_norm_epsilon},
-      {"hidden_dropout_prob", spec.dropout},
-      {"lsh_attention_probs_dropout_prob", spec.attention_dropout},
-      {"local_attention_probs_dropout_prob", spec.attention_dropout}};
+      {"layer_norm_eps", shortest(spec.layer_norm_epsilon)},
+      {"hidden_dropout_prob", shortest(spec.dropout)},
+      {"lsh_attention_probs_dropout_prob", shortest(spec.attention_dropout)},
+      {"local_attention_probs_dropout_prob", shortest(spec.attention_dropout)}};
   add_positions(spec, config);
   for (size_t layer = 0; layer < spec.layers.size(); ++layer) {
     add_layer(spec.layers[layer], static_cast<int>(layer), config);
@@ -184,24 +226,48 @@ std::vector<StoredTensor> to_hugging_face(const ModelSpec& spec, const View& fla
   return tensors;
 }
 
-Tensor read_hugging_face(const SafetensorsFile& file, const ModelSpec& spec,
-                         const std::string& prefix) {
+Tensor read_hugging_face(const TensorFile& file, const ModelSpec& spec, const std::string& prefix) {
+  require_one_head_bias(file);
   Tensor flat(DType::kFloat32, {flat_elements(spec)});
   for (const ParameterInfo& parameter : list_parameters(spec)) {
     const HuggingFaceTensor source = hugging_face_tensor(parameter, spec);
-    const Tensor values = file.read(prefix + source.name, DType::kFloat32);
+    const Tensor values = file.read(prefix + stored_name(file, source.name), DType::kFloat32);
     if (values.shape() != source.shape) {
-      throw DataError(fmt::format("{}{} has the shape {} and the model needs {}", prefix,
-                                  source.name, text_of(values.shape()), text_of(source.shape)));
+      throw DataError(fmt::format("{}: {}{} has the shape {} and the model needs {}", file.path(),
+                                  prefix, source.name, text_of(values.shape()),
+                                  text_of(source.shape)));
+    }
+    const float* const value = values.data<float>();
+    const bool finite = std::all_of(value, value + values.elements(),
+                                    [](float element) { return std::isfinite(element); });
+    if (!finite) {
+      throw DataError(
+          fmt::format("{}: {}{} has a value that is not finite", file.path(), prefix, source.name));
     }
     float* const destination = parameter.in(flat.view()).data<float>();
     if (source.transposed) {
-      copy_transposed(values.data<float>(), source.shape[0], source.shape[1], destination);
+      copy_transposed(value, source.shape[0], source.shape[1], destination);
     } else {
       std::memcpy(destination, values.view().raw(), values.view().bytes());
     }
   }
   return flat;
+}
+
+std::vector<std::string> list_unused(const TensorFile& file, const ModelSpec& spec) {
+  std::set<std::string> used = {kHeadBias, kHeadBiasAgain};
+  for (const ParameterInfo& parameter : list_parameters(spec)) {
+    used.insert(hugging_face_tensor(parameter, spec).name);
+  }
+  std::vector<std::string> unused;
+  for (const std::string& name : file.names()) {
+    if (used.count(name) > 0 || is_constant(name)) continue;
+    if (name.starts_with("reformer.")) {
+      throw DataError(fmt::format("{}: {} has no place in the model", file.path(), name));
+    }
+    unused.push_back(name);
+  }
+  return unused;
 }
 
 }  // namespace reformer

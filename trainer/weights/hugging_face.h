@@ -28,9 +28,14 @@ std::string hugging_face_config(const ModelSpec& spec);
 std::vector<StoredTensor> to_hugging_face(const ModelSpec& spec, const View& flat);
 
 /// All parameters as the flat buffer of list_parameters, Float32 on the host, gaps zero. `prefix`
-/// stands before every name in the file. Throws DataError, naming the tensor, when one is missing
-/// or has another shape.
-Tensor read_hugging_face(const SafetensorsFile& file, const ModelSpec& spec,
+/// stands before every name in the file. Throws DataError, naming the tensor, when one is missing,
+/// has another shape, or a value that is not finite.
+Tensor read_hugging_face(const TensorFile& file, const ModelSpec& spec,
                          const std::string& prefix = "");
+
+/// Tensors of the file that read_hugging_face has no use for, constants of the library left aside.
+/// Throws DataError when one of them is a weight of a Reformer: the model would be another without
+/// it.
+std::vector<std::string> list_unused(const TensorFile& file, const ModelSpec& spec);
 
 }  // namespace reformer
