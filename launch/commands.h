@@ -12,6 +12,7 @@ struct Command {
   std::function<int()> run;  // after parsing; returns an ExitCode, faults leave it as exceptions
 };
 
+Command add_check_command(CLI::App& program);     // check.cc
 Command add_train_command(CLI::App& program);     // train.cc
 Command add_eval_command(CLI::App& program);      // eval.cc
 Command add_export_command(CLI::App& program);    // export.cc

@@ -64,6 +64,10 @@ wait $pid
 check "SIGTERM exits with 8" [ $? = 8 ]
 check "SIGTERM saves" [ -n "$(ls signalled/checkpoints)" ]
 
+# The program on this machine.
+expect_success "check" "$program" check
+check "four checks hold" [ "$(grep -c '^ok ' out.txt)" = 4 ]
+
 # Bad input.
 expect_error "no subcommand" 2 "" bash -c "'$program' 2>&1 | head -1 >&2; exit \${PIPESTATUS[0]}"
 expect_error "configuration missing" 2 "absent.txtpb" "$program" train absent.txtpb

@@ -54,6 +54,9 @@ echo damaged >ranks3/flight/rank-00001
 expect_success "inspect with a damaged flight record" "$program" inspect ranks3
 check "names it and goes on" grep -q "rank-00001: .*is no flight recorder" out.txt
 expect_success "eval of what ranks trained" "$program" eval ranks3
+expect_success "text from what ranks trained" "$program" generate ranks3 --prompt Anne
+expect_success "check on two ranks" on 2 check
+check "they are used" grep -q "^ok .*2 ranks, " out.txt
 
 # How many ranks were asked for is no part of the run; how many threads is a rank's own business.
 expect_success "two ranks asked for" on 2 train tiny.txtpb --run-dir asked --stop-at 4 \

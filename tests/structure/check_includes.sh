@@ -18,6 +18,7 @@ kernels/cuda        kernels kernels/core kernels/cuda
 comm                comm kernels/core
 trainer/model       trainer/model kernels kernels/core comm
 trainer/checkpoint  TRAINER
+trainer/checks      TRAINER
 trainer/config      TRAINER
 trainer/data        TRAINER
 trainer/evaluation  TRAINER
@@ -26,8 +27,8 @@ trainer/weights     TRAINER
 trainer             TRAINER
 launch              launch kernels/cpu/cpu_backend.h TRAINER
 '
-trainer='trainer trainer/checkpoint trainer/config trainer/data trainer/evaluation trainer/generation trainer/model
-         trainer/weights configs kernels kernels/core comm'
+trainer='trainer trainer/checkpoint trainer/checks trainer/config trainer/data trainer/evaluation
+         trainer/generation trainer/model trainer/weights configs kernels kernels/core comm'
 rules=${rules//TRAINER/${trainer//$'\n'/ }}
 
 find . \( -path './.*' -o -path ./build -o -path ./data -o -path ./runs \) -prune -o \

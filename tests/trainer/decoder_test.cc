@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/trainer/model_testing.h"
+#include "trainer/checks/forward_buckets.h"
 
 namespace reformer {
 namespace {
@@ -44,49 +45,17 @@ Decoder make_decoder(const TestModel& model, int64_t sequences, int64_t capacity
 }
 
 /// The buckets that a forward pass over the whole text chooses.
-class ForwardBuckets {
- public:
-  ForwardBuckets(const TestModel& model, const Tokens& tokens)
-      : length_(static_cast<int64_t>(tokens.size())), bucket_of_(model.spec.layers.size()) {
-    Tensor logits(DType::kFloat32, {1, model.spec.vocabulary});
-    Reformer(model.spec, model.parameters.view())
-        .last_logits(model.pass(1, length_, /*training=*/false), view_of(tokens), logits.view(),
-                     [this](int layer, const AttentionActivations&, const Slots& slots) {
-                       if (slots.order.defined()) read(layer, slots);
-                     });
-  }
-
-  /// [H, R] of one token.
-  Tokens of(int layer, int64_t position) const {
-    const Tokens& all = bucket_of_[static_cast<size_t>(layer)];
-    Tokens buckets;
-    for (size_t i = static_cast<size_t>(position); i < all.size();
-         i += static_cast<size_t>(length_)) {
-      buckets.push_back(all[i]);
-    }
-    return buckets;
-  }
-
- private:
-  void read(int layer, const Slots& slots) {
-    Tokens& all = bucket_of_[static_cast<size_t>(layer)];  // [H, R, T]
-    all.resize(static_cast<size_t>(slots.order.elements()));
-    const int64_t buckets = slots.bucket_begin.shape()[3] - 2;
-    const int64_t lists = slots.order.elements() / length_;
-    for (int64_t list = 0; list < lists; ++list) {
-      const int32_t* const order = slots.order.data<int32_t>() + list * length_;
-      const int32_t* const begin = slots.bucket_begin.data<int32_t>() + list * (buckets + 2);
-      for (int32_t b = 0; b < buckets; ++b) {
-        for (int32_t slot = begin[b]; slot < begin[b + 1]; ++slot) {
-          all[static_cast<size_t>(list * length_ + order[slot])] = b;
-        }
-      }
-    }
-  }
-
-  int64_t length_;
-  std::vector<Tokens> bucket_of_;
-};
+ForwardBuckets forward_buckets(const TestModel& model, const Tokens& tokens) {
+  const auto length = static_cast<int64_t>(tokens.size());
+  ForwardBuckets buckets(length);
+  Tensor logits(DType::kFloat32, {1, model.spec.vocabulary});
+  Reformer(model.spec, model.parameters.view())
+      .last_logits(model.pass(1, length, /*training=*/false), view_of(tokens), logits.view(),
+                   [&](int layer, const AttentionActivations&, const Slots& slots) {
+                     buckets.observe(*model.backend, layer, slots);
+                   });
+  return buckets;
+}
 
 /// Largest difference of two rows of logits, relative to the largest logit of the second.
 double row_error(const float* actual, const float* expected, int64_t width) {
@@ -113,7 +82,7 @@ double worst_error(TestModel& model, const std::vector<Text>& texts) {
   for (const Text& text : texts) {
     const auto length = static_cast<int64_t>(text.tokens.size());
     expected.push_back(model.logits(view_of(text.tokens), 1, length));
-    buckets.emplace_back(model, text.tokens);
+    buckets.push_back(forward_buckets(model, text.tokens));
     capacity = std::max(capacity, text.tokens.size());
   }
   const Arena::Mark mark(*model.arena);
@@ -191,7 +160,7 @@ TEST(DecoderTest, FreeHashesSeldomFlip) {
   const ModelSpec spec = small_spec({kLocal, kStrict, kStrict});
   TestModel model(spec);
   const Tokens tokens = random_tokens(spec, 290, 4);
-  const ForwardBuckets forward(model, tokens);
+  const ForwardBuckets forward = forward_buckets(model, tokens);
   Decoder decoder = make_decoder(model, 1, 290);
   int64_t hashes = 0;
   int64_t flips = 0;

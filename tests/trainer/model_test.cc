@@ -4,6 +4,7 @@
 
 #include "tests/kernels/row_testing.h"
 #include "tests/trainer/model_testing.h"
+#include "trainer/checks/finite_differences.h"
 #include "trainer/model/reversible_stack.h"
 
 namespace reformer {
@@ -41,36 +42,14 @@ void expect_gradients(ModelSpec spec, const std::function<bool(const std::string
   const TestBatch batch(spec, 2, kLength, 1);
   model.accumulate(batch, 0, 2, kLength);
   EXPECT_EQ(model.fault_count(), 0);
-  Random random(8);
+  uint64_t seed = 0;
   for (const ParameterInfo& parameter : list_parameters(spec)) {
     if (!includes(parameter.name)) continue;
     const Doubles gradient = to_doubles(parameter.in(model.gradients.view()));
-    double squares = 0;
-    for (double g : gradient) squares += g * g;
-    ASSERT_GT(squares, 0) << parameter.name << " has no gradient";
-    // Along the gradient itself, plus noise so that no component is exempt.
-    const Doubles noise = to_doubles(random.normal(parameter.shape));
-    const double size = std::sqrt(squares / static_cast<double>(gradient.size()));
-    Doubles direction(gradient.size());
-    double slope = 0;
-    for (size_t i = 0; i < gradient.size(); ++i) {
-      direction[i] = gradient[i] + 0.5 * size * noise[i];
-      slope += direction[i] * gradient[i];
-    }
-    const double step = 4e-3 / slope;  // the loss moves by about 4e-3 to each side
-    const auto loss_at = [&](double offset) {
-      const Tensor before(DType::kFloat32, parameter.shape);
-      const View values = parameter.in(model.parameters.view());
-      std::memcpy(before.view().raw(), values.raw(), values.bytes());
-      for (size_t i = 0; i < direction.size(); ++i) {
-        values.data<float>()[i] += static_cast<float>(offset * direction[i]);
-      }
-      const double loss = model.evaluate(batch, 2, kLength);
-      std::memcpy(values.raw(), before.view().raw(), values.bytes());
-      return loss;
-    };
-    const double difference = (loss_at(step) - loss_at(-step)) / (2 * step);
-    EXPECT_NEAR(difference / slope, 1.0, kTolerance) << parameter.name;
+    ASSERT_NE(gradient, Doubles(gradient.size())) << parameter.name << " has no gradient";
+    const double ratio = slope_ratio(parameter.in(model.parameters.view()), gradient, ++seed,
+                                     [&] { return model.evaluate(batch, 2, kLength); });
+    EXPECT_NEAR(ratio, 1.0, kTolerance) << parameter.name;
   }
 }
 

@@ -35,9 +35,10 @@ void Reformer::evaluate(const Pass& pass, const View& tokens, const View& labels
   LossHead(pass, weights_.head).loss(x, labels, sums);
 }
 
-void Reformer::logits(const Pass& pass, const View& tokens, const View& logits) const {
+void Reformer::logits(const Pass& pass, const View& tokens, const View& logits,
+                      const AttentionObserver& observer) const {
   Arena::Mark mark(pass.arena);
-  const Streams x = forward_only(pass, tokens, {});
+  const Streams x = forward_only(pass, tokens, observer);
   LossHead(pass, weights_.head).logits(x, logits);
 }
 

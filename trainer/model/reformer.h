@@ -32,7 +32,8 @@ class Reformer {
                 const AttentionObserver& observer = {}) const;
 
   /// Logits [rows, vocabulary].
-  void logits(const Pass& pass, const View& tokens, const View& logits) const;
+  void logits(const Pass& pass, const View& tokens, const View& logits,
+              const AttentionObserver& observer = {}) const;
 
   /// Logits of the last token of each sequence alone, [samples, vocabulary].
   void last_logits(const Pass& pass, const View& tokens, const View& logits,
