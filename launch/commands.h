@@ -19,5 +19,6 @@ Command add_export_command(CLI::App& program);    // export.cc
 Command add_generate_command(CLI::App& program);  // generate.cc
 Command add_import_command(CLI::App& program);    // import.cc
 Command add_inspect_command(CLI::App& program);   // inspect.cc
+Command add_tokenize_command(CLI::App& program);  // tokenize.cc
 
 }  // namespace reformer

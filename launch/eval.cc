@@ -59,6 +59,7 @@ int run(const Arguments& arguments) {
       parse_config(checkpoint.manifest().config(), checkpoint.path(), arguments.overrides);
   if (!rounds.empty()) require_hashed_layer(config.model, "--rounds");
   if (arguments.lsh_queries > 0) require_hashed_layer(config.model, "--lsh-queries");
+  require_same_tokenizer(checkpoint, tokenizer_model_of(config.run));
   const std::unique_ptr<Dataset> dataset = make_dataset(config.run);
   const MemoryPlan plan = plan_evaluation(config, rounds);
   const std::string complaint = complaint_about_memory(plan);
@@ -71,13 +72,15 @@ int run(const Arguments& arguments) {
   SelfCommunicator alone;
   say(fmt::format("{}, {}", checkpoint.path(), dataset->description()));
   if (!rounds.empty()) {
-    say(describe(sweep_rounds(config.run, *dataset, alone, state, rounds, arguments.seeds)));
+    say(describe(sweep_rounds(config.run, *dataset, alone, state, rounds, arguments.seeds),
+                 token_name(config.run.data())));
     return kExitOk;
   }
   LshHealth health(config.model, arguments.lsh_queries, config.run.evaluation().seed());
   EvaluationOptions options;
   if (arguments.lsh_queries > 0) options.health = &health;
-  say(describe(evaluate(config.run, *dataset, alone, state, options)));
+  say(describe(evaluate(config.run, *dataset, alone, state, options),
+               token_name(config.run.data())));
   if (arguments.lsh_queries > 0) say(describe(health.result(alone)));
   return kExitOk;
 }

@@ -11,6 +11,7 @@
 #include "launch/commands.h"
 #include "launch/exit_codes.h"
 #include "trainer/config/config.h"
+#include "trainer/data/tokenizer.h"
 #include "trainer/model/parameters.h"
 #include "trainer/run_output.h"
 #include "trainer/saved_state.h"
@@ -88,7 +89,8 @@ int run(const Arguments& arguments) {
   }
   const std::string identity = make_cpu_backend(1)->numeric_identity();
   output.say(fmt::format(
-      "saved {}", save_beginning(directory.checkpoints(), config, parameters.view(), identity)));
+      "saved {}", save_beginning(directory.checkpoints(), config, tokenizer_model_of(config.run),
+                                 parameters.view(), identity)));
   output.say(fmt::format("reformer train {} goes on from there", directory.config()));
   return kExitOk;
 }

@@ -27,7 +27,7 @@ int run(int argc, char** argv) {
   const Command commands[] = {add_train_command(program),  add_eval_command(program),
                               add_export_command(program), add_generate_command(program),
                               add_import_command(program), add_inspect_command(program),
-                              add_check_command(program)};
+                              add_check_command(program),  add_tokenize_command(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -6,6 +6,7 @@
 build_packages=(
   g++ cmake pkg-config
   libopenblas-pthread-dev libhwy-dev libfmt-dev libcli11-dev libisal-dev libzip-dev nlohmann-json3-dev
+  libsentencepiece-dev
   libprotobuf-dev protobuf-compiler
   libopenmpi-dev openmpi-bin
 )

@@ -34,10 +34,11 @@ std::FILE* open_log(const std::string& path) {
 
 std::string format(const ProgressLine& line) {
   std::string text = fmt::format(
-      "step {}/{}  loss {:.4f}  {:.4f} bits/byte  lr {:.2e}  |g| {:.3f}  {:.0f} tok/s  {:.1f} "
+      "step {}/{}  loss {:.4f}  {:.4f} bits/{}  lr {:.2e}  |g| {:.3f}  {:.0f} tok/s  {:.1f} "
       "GFLOP/s",
-      line.step, line.steps, line.loss, bits_from_nats(line.loss), line.learning_rate,
-      line.gradient_norm, line.tokens_per_second, line.model_flops_per_second * 1e-9);
+      line.step, line.steps, line.loss, bits_from_nats(line.loss), line.token_name,
+      line.learning_rate, line.gradient_norm, line.tokens_per_second,
+      line.model_flops_per_second * 1e-9);
   if (line.gemm_share > 0) text += fmt::format(" ({:.0f}% of sgemm)", line.gemm_share * 100);
   if (line.waited_share > 0) text += fmt::format("  {:.0f}% waiting", line.waited_share * 100);
   return text + fmt::format("  {}  {} left", format_bytes(line.memory_bytes),

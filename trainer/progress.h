@@ -13,8 +13,9 @@ namespace reformer {
 /// One moment of training.
 struct ProgressLine {
   int64_t step = 0;
-  int64_t steps = 0;  // of the whole run
-  double loss = 0;    // nats per token
+  int64_t steps = 0;                 // of the whole run
+  double loss = 0;                   // nats per token
+  const char* token_name = "token";  // "byte"
   double learning_rate = 0;
   double gradient_norm = 0;
   double tokens_per_second = 0;

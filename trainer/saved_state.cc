@@ -61,12 +61,14 @@ void require_same_model(const CheckpointReader& checkpoint, const RunConfig& con
       checkpoint.path(), saved_line, this_line));
 }
 
-checkpoint::Manifest make_manifest(const RunConfig& config, int64_t step,
-                                   const std::string& numeric_identity, const SkipGuard& guard) {
+checkpoint::Manifest make_manifest(const RunConfig& config, const std::string& tokenizer_model,
+                                   int64_t step, const std::string& numeric_identity,
+                                   const SkipGuard& guard) {
   checkpoint::Manifest manifest;
   manifest.set_step(step);
   manifest.set_config(to_text(config.run));
   manifest.set_numeric_identity(numeric_identity);
+  if (!tokenizer_model.empty()) manifest.set_tokenizer_model(tokenizer_model);
   manifest.mutable_skip_guard()->set_mean_norm(guard.state().mean_norm);
   manifest.mutable_skip_guard()->set_accepted(guard.state().accepted);
   manifest.mutable_skip_guard()->set_skipped_in_a_row(guard.state().skipped_in_a_row);
@@ -75,14 +77,14 @@ checkpoint::Manifest make_manifest(const RunConfig& config, int64_t step,
 
 }  // namespace
 
-std::string save_state(const std::string& directory, const RunConfig& config, int64_t step,
-                       const TrainingState& state, const SkipGuard& guard,
-                       Communicator& communicator) {
+std::string save_state(const std::string& directory, const RunConfig& config,
+                       const std::string& tokenizer_model, int64_t step, const TrainingState& state,
+                       const SkipGuard& guard, Communicator& communicator) {
   const std::vector<NamedView> parameters = state.parameter_views();
   const std::vector<ShardedTensor> of_optimizer = state.optimizer->state();
   std::optional<CheckpointWriter> writer;
   if (communicator.rank() == 0) {
-    size_t bytes = kManifestBytes;
+    size_t bytes = kManifestBytes + tokenizer_model.size();
     for (const NamedView& tensor : parameters) bytes += tensor.view.bytes();
     for (const ShardedTensor& tensor : of_optimizer) bytes += tensor.bytes();
     writer.emplace(directory, bytes);
@@ -95,12 +97,14 @@ std::string save_state(const std::string& directory, const RunConfig& config, in
     if (writer) writer->add(tensor.name, whole.view());
   }
   if (!writer) return "";
-  return writer->commit(make_manifest(config, step, state.backend.numeric_identity(), guard),
-                        config.run.checkpoint().keep());
+  return writer->commit(
+      make_manifest(config, tokenizer_model, step, state.backend.numeric_identity(), guard),
+      config.run.checkpoint().keep());
 }
 
 std::string save_beginning(const std::string& directory, const RunConfig& config,
-                           const View& parameters, const std::string& numeric_identity) {
+                           const std::string& tokenizer_model, const View& parameters,
+                           const std::string& numeric_identity) {
   const std::unique_ptr<Backend> backend = make_plan_backend();
   const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
   // It tells what there is to save; its own tensors are none.
@@ -112,8 +116,9 @@ std::string save_beginning(const std::string& directory, const RunConfig& config
   for (const ShardedTensor& tensor : state.optimizer->state()) {
     writer.add(tensor.name, Tensor(DType::kFloat32, tensor.shape).view());
   }
-  return writer.commit(make_manifest(config, 0, numeric_identity, SkipGuard(config.run.training())),
-                       config.run.checkpoint().keep());
+  return writer.commit(
+      make_manifest(config, tokenizer_model, 0, numeric_identity, SkipGuard(config.run.training())),
+      config.run.checkpoint().keep());
 }
 
 std::optional<CheckpointReader> open_newest(const std::string& directory,
@@ -186,7 +191,17 @@ void load_parameters(const CheckpointReader& checkpoint, const ModelSpec& spec, 
 }
 
 std::unique_ptr<Tokenizer> tokenizer_of(const CheckpointReader& checkpoint) {
-  return make_tokenizer(parse_config(checkpoint.manifest().config(), checkpoint.path(), {}).run);
+  const checkpoint::Manifest& manifest = checkpoint.manifest();
+  return make_tokenizer(parse_config(manifest.config(), checkpoint.path(), {}).run,
+                        manifest.tokenizer_model());
+}
+
+void require_same_tokenizer(const CheckpointReader& checkpoint,
+                            const std::string& tokenizer_model) {
+  if (checkpoint.manifest().tokenizer_model() == tokenizer_model) return;
+  throw CheckpointError(
+      fmt::format("checkpoint {}: was trained on tokens of another tokenizer than this run's data",
+                  checkpoint.path()));
 }
 
 uint32_t parameter_digest(const CheckpointReader& checkpoint) {

@@ -17,17 +17,19 @@
 namespace reformer {
 
 /// Saves everything that the next step depends on, as the checkpoint of `step`, into the existing
-/// directory `directory`; keeps checkpoint.keep of them. Rank 0 writes; nothing tells how many
-/// ranks there were. Collective. Returns its path, on rank 0.
-std::string save_state(const std::string& directory, const RunConfig& config, int64_t step,
-                       const TrainingState& state, const SkipGuard& guard,
-                       Communicator& communicator);
+/// directory `directory`; keeps checkpoint.keep of them. `tokenizer_model` (tokenizer_model_of)
+/// goes along, so that the checkpoint alone knows text. Rank 0 writes; nothing tells how many ranks
+/// there were. Collective. Returns its path, on rank 0.
+std::string save_state(const std::string& directory, const RunConfig& config,
+                       const std::string& tokenizer_model, int64_t step, const TrainingState& state,
+                       const SkipGuard& guard, Communicator& communicator);
 
 /// Saves a model that begins with these parameters, and an optimizer that has seen nothing, as the
 /// checkpoint of step 0, on the only rank. `parameters` is the flat buffer of list_parameters on
 /// the host, `numeric_identity` that of the backend that will go on. Returns its path.
 std::string save_beginning(const std::string& directory, const RunConfig& config,
-                           const View& parameters, const std::string& numeric_identity);
+                           const std::string& tokenizer_model, const View& parameters,
+                           const std::string& numeric_identity);
 
 /// The newest checkpoint in `directory` that is sound; each one that is not is passed to `say` in a
 /// line. None if the directory has no checkpoint at all. Throws CheckpointError if all are damaged,
@@ -49,9 +51,13 @@ int64_t load_state(const CheckpointReader* checkpoint, const RunConfig& config,
 void load_parameters(const CheckpointReader& checkpoint, const ModelSpec& spec, Backend& backend,
                      const View& parameters);
 
-/// The tokenizer of the data that the model was trained on. Throws ConfigError if they have no
-/// text.
+/// The tokenizer of the data that the model was trained on, whether they are still there or not.
+/// Throws ConfigError if they have no text.
 std::unique_ptr<Tokenizer> tokenizer_of(const CheckpointReader& checkpoint);
+
+/// Throws CheckpointError when the tokens of data with `tokenizer_model` (tokenizer_model_of) mean
+/// something else than those that the model was trained on.
+void require_same_tokenizer(const CheckpointReader& checkpoint, const std::string& tokenizer_model);
 
 /// CRC32C over all parameters, names included: equal for equal models.
 uint32_t parameter_digest(const CheckpointReader& checkpoint);

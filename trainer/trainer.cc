@@ -74,6 +74,7 @@ class Training {
         communicator_(communicator),
         directory_{options.run_directory},
         dataset_(make_dataset(config.run)),
+        tokenizer_model_(tokenizer_model_of(config.run)),
         plan_(plan_within_memory(config, options.local_ranks, communicator)),
         output_(directory_, communicator.rank(), communicator.size()),
         arena_(backend.make_arena(plan_.arena_bytes)),
@@ -166,6 +167,7 @@ class Training {
       newest = open_newest(directory_.checkpoints(),
                            [this](const std::string& text) { output_.say(text); });
     }
+    if (newest) require_same_tokenizer(*newest, tokenizer_model_);
     if (communicator_.sum(newest ? 1 : 0, "is there a checkpoint") > 0) {
       step_ = load_state(newest ? &*newest : nullptr, config_, state_, guard_, communicator_);
       if (newest) warn_if_bits_may_differ(*newest);
@@ -207,6 +209,7 @@ class Training {
     output_.show({.step = step_,
                   .steps = config_.run.training().steps(),
                   .loss = result.loss,
+                  .token_name = token_name(config_.run.data()),
                   .learning_rate = result.learning_rate,
                   .gradient_norm = result.gradient_norm,
                   .tokens_per_second = rate,
@@ -231,14 +234,15 @@ class Training {
                                      .accuracy = result.accuracy,
                                      .tokens = result.tokens,
                                      .lsh = heads});
-    output_.say(fmt::format("step {}: {}", step_, describe(result)));
+    output_.say(
+        fmt::format("step {}: {}", step_, describe(result, token_name(config_.run.data()))));
     if (!heads.empty()) output_.say(fmt::format("step {}: {}", step_, summarize(heads)));
     gemm_rate_ = gemm_rate_of_all_ranks();
   }
 
   void save() {
-    const std::string path =
-        save_state(directory_.checkpoints(), config_, step_, state_, guard_, communicator_);
+    const std::string path = save_state(directory_.checkpoints(), config_, tokenizer_model_, step_,
+                                        state_, guard_, communicator_);
     output_.say(fmt::format("saved {}", path));
     saved_step_ = step_;
   }
@@ -296,6 +300,7 @@ class Training {
   Communicator& communicator_;
   const RunDirectory directory_;
   const std::unique_ptr<Dataset> dataset_;
+  const std::string tokenizer_model_;
   const MemoryPlan plan_;
   RunOutput output_;
   const std::unique_ptr<Arena> arena_;

@@ -82,4 +82,9 @@ inline uint64_t bounded(uint64_t bits, uint64_t bound) {
   return static_cast<uint64_t>((Wide{bits} * bound) >> 64);
 }
 
+/// The same from the first 64 bits of a block.
+inline uint64_t bounded(const PhiloxBlock& bits, uint64_t bound) {
+  return bounded(uint64_t{bits[0]} << 32 | bits[1], bound);
+}
+
 }  // namespace reformer

@@ -260,24 +260,6 @@ TEST(ConfigRules, FieldsWithoutEffect) {
             inert("optimizer.adamw", "optimizer.kind is ADAFACTOR"));
 }
 
-TEST(ConfigRules, DataFieldsWithoutEffect) {
-  EXPECT_EQ(error_of("data { path: \"a\" symbols: 127 }"),
-            "t.txtpb:1: data.symbols: has no effect, since data.source is BYTES, legal: leave it "
-            "out");
-  EXPECT_EQ(error_of("data { path: \"a\" validation_share: 0.1 train { end: 5 }\n validation { "
-                     "begin: 5 } }"),
-            "t.txtpb:1: data.validation_share: has no effect, since data.train and data.validation "
-            "are given, legal: leave it out");
-  for (const char* field :
-       {"path: \"a\"", "validation_share: 0.1", "train { }", "validation { }", "byte_offset: 0"}) {
-    const std::string text = field;
-    EXPECT_EQ(error_of("data { source: DUPLICATION\n " + text + " }"),
-              fmt::format("t.txtpb:2: data.{}: has no effect, since data.source is DUPLICATION, "
-                          "legal: leave it out",
-                          text.substr(0, text.find_first_of(": "))));
-  }
-}
-
 // ---- values that contradict each other -------------------------------------------------------
 
 TEST(ConfigRules, Heads) {
@@ -342,64 +324,6 @@ TEST(ConfigRules, AxialPositions) {
   EXPECT_EQ(error_after_data("model { width: 1 heads: 1 positions { shape: [32, 32] } }"),
             "t.txtpb:2: model.positions.shape: model.width 1 cannot be divided over 2 axes, legal: "
             "no more axes than model.width");
-}
-
-TEST(ConfigRules, Bytes) {
-  EXPECT_EQ(error_of("model { }"),
-            "t.txtpb: data.path: data.path is missing, legal: a file, for data.source BYTES");
-  EXPECT_EQ(error_of("model { }\ndata { length: 9 }"),
-            "t.txtpb:2: data: data.path is missing, legal: a file, for data.source BYTES");
-  EXPECT_EQ(error_of("data { path: \"\" }"),
-            "t.txtpb:1: data.path: data.path is missing, legal: a file, for data.source BYTES");
-  EXPECT_EQ(error_after_data("model { vocabulary: 255 }"),
-            "t.txtpb:2: model.vocabulary: model.vocabulary 255 is too small for bytes, legal: at "
-            "least 256");
-  EXPECT_EQ(error_of("data { path: \"a\"\n byte_offset: 2 }"),
-            "t.txtpb:2: data.byte_offset: model.vocabulary 256 is too small for bytes, legal: at "
-            "least 258");
-  EXPECT_EQ(error_of("data { path: \"a\" byte_offset: 2 } model { vocabulary: 258 }"), "accepted");
-}
-
-TEST(ConfigRules, Ranges) {
-  const auto error = [](const std::string& ranges) {
-    return error_of("data { path: \"a\"\n" + ranges + " }");
-  };
-  EXPECT_EQ(error("train { end: 5 }"),
-            "t.txtpb:2: data.train: given without data.validation, legal: both or neither");
-  EXPECT_EQ(error("validation { begin: 5 }"),
-            "t.txtpb:2: data.validation: given without data.train, legal: both or neither");
-  EXPECT_EQ(error("train { begin: 7 end: 7 } validation { end: 5 }"),
-            "t.txtpb:2: data.train.end: bytes 7 to 7 are none, legal: an end above 7, or 0 for the "
-            "end of the file");
-  EXPECT_EQ(
-      error("train { end: 7 } validation { begin: 9\n end: 8 }"),
-      "t.txtpb:3: data.validation.end: bytes 9 to 8 are none, legal: an end above 9, or 0 for "
-      "the end of the file");
-  EXPECT_EQ(error("train { end: 7 }\nvalidation { begin: 6 }"),
-            "t.txtpb:3: data.validation: overlaps data.train from byte 6, legal: ranges that share "
-            "no byte");
-  EXPECT_EQ(error("train { begin: 3 }\nvalidation { }"),
-            "t.txtpb:3: data.validation: overlaps data.train from byte 3, legal: ranges that share "
-            "no byte");
-  EXPECT_EQ(error("train { end: 7 } validation { begin: 7 }"), "accepted");
-  EXPECT_EQ(error("train { begin: 7 } validation { end: 7 }"), "accepted");
-}
-
-TEST(ConfigRules, Duplication) {
-  EXPECT_EQ(error_of("data { source: DUPLICATION\n length: 1023 }"),
-            "t.txtpb:2: data.length: data.length 1023 cannot hold 0w0w, legal: even numbers of at "
-            "least 4");
-  EXPECT_EQ(error_of("data { source: DUPLICATION length: 2 }"),
-            "t.txtpb:1: data.length: data.length 2 cannot hold 0w0w, legal: even numbers of at "
-            "least 4");
-  EXPECT_EQ(error_of("data { source: DUPLICATION symbols: 256 }"),
-            "t.txtpb:1: data.symbols: model.vocabulary 256 is too small for 0 and 256 symbols, "
-            "legal: at least 257");
-  EXPECT_EQ(error_of("data { source: DUPLICATION }\nmodel { vocabulary: 127 }"),
-            "t.txtpb:2: model.vocabulary: model.vocabulary 127 is too small for 0 and 127 symbols, "
-            "legal: at least 128");
-  EXPECT_EQ(error_of("data { source: DUPLICATION length: 4 } model { vocabulary: 128 }"),
-            "accepted");
 }
 
 TEST(ConfigRules, Training) {

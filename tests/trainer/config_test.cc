@@ -309,6 +309,14 @@ TEST(ConfigRoundTrip, EveryKindOfRun) {
            "data { path: \"a\" train { end: 9 } validation { begin: 9 } } training { batch: 6 "
            "micro_batch: 2 }",
            "data { path: \"a\" train { begin: 9 end: 12 } validation { end: 9 } }",
+           "data { path: \"a\" byte_offset: 2 } model { vocabulary: 258 }",
+           "data { source: TOKENS path: \"a\" train { end: 9 } validation { begin: 9 } }",
+           "data { source: CHARACTERS path: \"a\" alphabet: \"AC\\\"\" fold_case: true }",
+           "data { source: CHARACTERS path: \"a\" alphabet: \"AC\" header_mark: \"\" }",
+           "data { source: RECORDS path: \"a\" length: 12 byte_offset: 1 } model { vocabulary: 300 "
+           "}",
+           "data { source: INCREMENT max_stride: 7 symbols: 9 }",
+           "data { source: RETRIEVAL symbols: 9 pairs: 5 value_length: 2 queries: 3 }",
            "data { path: \"a\" } optimizer { kind: ADAFACTOR } training { schedule { kind: RSQRT } "
            "}",
            "data { path: \"a\" } training { schedule { kind: CONSTANT rate: 0.1 } steps: 3 }",
@@ -385,6 +393,33 @@ TEST(ConfigPresets, Enwik8HasThePublishedShape) {
                                           {"model.lsh.mode=CHUNKED", "model.lsh.buckets=[16,32]"});
   EXPECT_EQ(describe_attention(published.model.layers[2]),
             "LSH CHUNKED, 2 rounds, 512 buckets (16 x 32), chunk 256, duplicates corrected");
+}
+
+TEST(ConfigPresets, Imagenet64HasThePublishedShape) {
+  const RunConfig config = preset("imagenet64");
+  const ModelSpec& model = config.model;
+  EXPECT_EQ(model.vocabulary, 256);
+  EXPECT_EQ(model.width, 1024);
+  EXPECT_EQ(model.ff_width, 4096);
+  EXPECT_EQ(model.max_length, 64 * 64 * 3);
+  EXPECT_EQ(model.dropout, 0);
+  ASSERT_EQ(model.layers.size(), 6u);
+  for (const LayerSpec& layer : model.layers) {
+    EXPECT_EQ(describe_attention(layer), "LSH STRICT, 2 rounds, 96 buckets, chunk 128");
+    EXPECT_EQ(layer.attention.heads, 8);
+    EXPECT_EQ(layer.attention.head_dim, 64);
+  }
+  std::string axes;
+  for (const PositionAxis& axis : model.position_axes) {
+    axes += fmt::format("{}x{} ", axis.extent, axis.width);
+  }
+  EXPECT_EQ(axes, "64x384 64x384 3x256 ");
+
+  // The command in the comment of the preset gives the published attention.
+  const RunConfig published = load_config("configs/imagenet64.txtpb",
+                                          {"model.lsh.mode=CHUNKED", "model.lsh.buckets=[192]"});
+  EXPECT_EQ(describe_attention(published.model.layers[0]),
+            "LSH CHUNKED, 2 rounds, 192 buckets, chunk 128");
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ ProgressLine line_of(int64_t step) {
   return {.step = step,
           .steps = 300,
           .loss = 2.345,
+          .token_name = "byte",
           .learning_rate = 1e-3,
           .gradient_norm = 0.75,
           .tokens_per_second = 1234.4,

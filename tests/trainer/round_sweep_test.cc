@@ -50,7 +50,7 @@ TEST(RoundSweepTest, TellsMeanAndSpread) {
   EXPECT_DOUBLE_EQ(point.mean_loss(), 2);
   EXPECT_DOUBLE_EQ(point.loss_deviation(), std::sqrt(2.0));
   EXPECT_DOUBLE_EQ(point.mean_accuracy(), 0.5);
-  const std::string table = describe({point, {.rounds = kAllKeys, .results = {{}}}});
+  const std::string table = describe({point, {.rounds = kAllKeys, .results = {{}}}}, "byte");
   EXPECT_NE(table.find("\n     4              2.8854        2.0403 of 2    50.00%"),
             std::string::npos)
       << table;

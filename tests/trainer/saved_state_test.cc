@@ -11,6 +11,8 @@
 #include "tests/kernels/op_testing.h"
 #include "tests/trainer/checkpoint_testing.h"
 #include "tests/trainer/config_testing.h"
+#include "tests/trainer/sentencepiece_testing.h"
+#include "tests/trainer/token_shards_testing.h"
 #include "trainer/model/parameters.h"
 #include "trainer/step.h"
 
@@ -55,7 +57,7 @@ class TestRun {
   }
 
   std::string save(const std::string& directory, int64_t step) {
-    return save_state(directory, config, step, state, guard, alone_);
+    return save_state(directory, config, tokenizer_model, step, state, guard, alone_);
   }
   int64_t load(const std::string& path) {
     const CheckpointReader checkpoint(path);
@@ -63,6 +65,7 @@ class TestRun {
   }
 
   const RunConfig config;
+  std::string tokenizer_model;
 
  private:
   std::unique_ptr<Backend> backend_;
@@ -164,12 +167,33 @@ TEST_F(SavedStateTest, TheTokenizerIsThatOfTheData) {
                "data.path=" + std::filesystem::absolute("configs/persuasion.txt").string()});
   const CheckpointReader checkpoint(run.save(directory_.path(), 1));
   EXPECT_EQ(tokenizer_of(checkpoint)->encode("a"), std::vector<int32_t>{'a' + 2});
+  EXPECT_FALSE(checkpoint.manifest().has_tokenizer_model());
+  EXPECT_NO_THROW(require_same_tokenizer(checkpoint, ""));
+}
+
+TEST_F(SavedStateTest, ATokenizerWithAModelTravelsAlong) {
+  const std::string folder = directory_.path() + "/tokens";
+  const std::string& model = testing::model_with_bytes();
+  testing::write_shards(folder, testing::some_tokens(2000, 480), 480, 5000, model);
+  TestRun run({"data.source=TOKENS", "data.symbols=", "model.vocabulary=480",
+               "data.path=" + std::filesystem::absolute(folder).string()});
+  run.tokenizer_model = tokenizer_model_of(run.config.run);
+  const std::string path = run.save(directory_.path(), 1);
+  std::filesystem::remove_all(folder);
+  const CheckpointReader checkpoint(path);
+  const std::unique_ptr<Tokenizer> tokenizer = tokenizer_of(checkpoint);
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode("some text\n")), "some text\n");
+  EXPECT_NO_THROW(require_same_tokenizer(checkpoint, model));
+  EXPECT_EQ(
+      error_of([&] { require_same_tokenizer(checkpoint, "another"); }),
+      "checkpoint " + path + ": was trained on tokens of another tokenizer than this run's data");
 }
 
 TEST_P(EveryOptimizer, ABeginningTrainsLikeARunThatWasInitialisedSo) {
   TestRun first({GetParam()});
-  const std::string path = save_beginning(directory_.path(), first.config, first.state.parameters,
-                                          first.state.backend.numeric_identity());
+  const std::string path =
+      save_beginning(directory_.path(), first.config, "", first.state.parameters,
+                     first.state.backend.numeric_identity());
   TestRun second({GetParam()}, /*seed=*/99);
   second.train(1, 2);
   second.guard.restore({.mean_norm = 1, .accepted = 5, .skipped_in_a_row = 1});

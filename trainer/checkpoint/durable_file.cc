@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 
@@ -10,21 +11,34 @@
 #include <isa-l/crc.h>
 #include <unistd.h>
 
+#include "kernels/core/check.h"
 #include "kernels/core/errors.h"
 
 namespace reformer {
 namespace {
 
-[[noreturn]] void fail(const std::string& path, const char* action) {
-  throw CheckpointError(
-      fmt::format("checkpoint: cannot {} {}: {}", action, path, std::strerror(errno)));
+/// For the fault that errno tells of.
+[[noreturn]] void fail(ThrowFault fault, const std::string& path, const char* action) {
+  fault(fmt::format("cannot {} {}: {}", action, path, std::strerror(errno)));
+  CHECK(!"a ThrowFault that returns");
+  std::abort();
 }
 
 }  // namespace
 
-DurableFile::DurableFile(const std::string& path)
-    : path_(path), fd_(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) {
-  if (fd_ < 0) fail(path_, "create");
+void throw_checkpoint_fault(const std::string& what) {
+  throw CheckpointError("checkpoint: " + what);
+}
+
+DurableFile::DurableFile(const std::string& path, ThrowFault fault)
+    : path_(path),
+      fault_(fault),
+      fd_(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) {
+  if (fd_ < 0) fail("create");
+}
+
+void DurableFile::fail(const char* action) const {
+  reformer::fail(fault_, path_, action);
 }
 
 DurableFile::~DurableFile() {
@@ -37,7 +51,7 @@ void DurableFile::write(const void* data, size_t bytes) {
     const ssize_t written = ::write(fd_, next, bytes);
     if (written < 0) {
       if (errno == EINTR) continue;
-      fail(path_, "write");
+      fail("write");
     }
     next += written;
     bytes -= static_cast<size_t>(written);
@@ -45,19 +59,34 @@ void DurableFile::write(const void* data, size_t bytes) {
   }
 }
 
-void DurableFile::close() {
-  if (fsync(fd_) != 0) fail(path_, "sync");
-  const int status = ::close(fd_);
-  fd_ = -1;
-  if (status != 0) fail(path_, "close");
+void DurableFile::overwrite(int64_t offset, const void* data, size_t bytes) {
+  const auto* next = static_cast<const std::byte*>(data);
+  CHECK_LE(offset + static_cast<int64_t>(bytes), size_);
+  while (bytes > 0) {
+    const ssize_t written = pwrite(fd_, next, bytes, offset);
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      fail("write");
+    }
+    next += written;
+    offset += written;
+    bytes -= static_cast<size_t>(written);
+  }
 }
 
-void sync_directory(const std::string& path) {
+void DurableFile::close() {
+  if (fsync(fd_) != 0) fail("sync");
+  const int status = ::close(fd_);
+  fd_ = -1;
+  if (status != 0) fail("close");
+}
+
+void sync_directory(const std::string& path, ThrowFault fault) {
   const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) fail(path, "open");
+  if (fd < 0) fail(fault, path, "open");
   const int status = fsync(fd);
   ::close(fd);
-  if (status != 0) fail(path, "sync");
+  if (status != 0) fail(fault, path, "sync");
 }
 
 uint32_t crc32c(const void* data, size_t bytes) {

@@ -1,5 +1,8 @@
 #include "trainer/config/applicability.h"
 
+#include <algorithm>
+#include <initializer_list>
+
 namespace reformer {
 namespace {
 
@@ -25,17 +28,35 @@ void add_model(const config::Model& model, std::vector<InertField>* fields) {
   }
 }
 
+/// A field of `data` and the sources that heed it.
+struct DataField {
+  const char* path;
+  std::initializer_list<config::Data::Source> sources;
+};
+
 void add_data(const config::Data& data, std::vector<InertField>* fields) {
-  if (data.source() == config::Data::BYTES) {
-    fields->push_back({"data.symbols", "data.source is BYTES"});
-    if (data.has_train() && data.has_validation()) {
-      fields->push_back({"data.validation_share", "data.train and data.validation are given"});
-    }
-    return;
+  using config::Data;
+  const DataField conditional[] = {
+      {"data.path", {Data::BYTES, Data::TOKENS, Data::CHARACTERS, Data::RECORDS}},
+      {"data.validation_share", {Data::BYTES, Data::TOKENS, Data::CHARACTERS, Data::RECORDS}},
+      {"data.train", {Data::BYTES, Data::TOKENS, Data::CHARACTERS, Data::RECORDS}},
+      {"data.validation", {Data::BYTES, Data::TOKENS, Data::CHARACTERS, Data::RECORDS}},
+      {"data.symbols", {Data::DUPLICATION, Data::INCREMENT, Data::RETRIEVAL}},
+      {"data.byte_offset", {Data::BYTES, Data::RECORDS}},
+      {"data.max_stride", {Data::INCREMENT}},
+      {"data.pairs", {Data::RETRIEVAL}},
+      {"data.value_length", {Data::RETRIEVAL}},
+      {"data.queries", {Data::RETRIEVAL}},
+      {"data.alphabet", {Data::CHARACTERS}},
+      {"data.fold_case", {Data::CHARACTERS}},
+      {"data.header_mark", {Data::CHARACTERS}},
+  };
+  for (const auto& [path, sources] : conditional) {
+    if (std::find(sources.begin(), sources.end(), data.source()) != sources.end()) continue;
+    fields->push_back({path, "data.source is " + Data::Source_Name(data.source())});
   }
-  for (const char* path : {"data.path", "data.validation_share", "data.train", "data.validation",
-                           "data.byte_offset"}) {
-    fields->push_back({path, "data.source is DUPLICATION"});
+  if (data.has_train() && data.has_validation()) {
+    fields->push_back({"data.validation_share", "data.train and data.validation are given"});
   }
 }
 

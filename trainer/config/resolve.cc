@@ -41,9 +41,9 @@ void write_default(Message& message, const FieldDescriptor& field) {
   }
 }
 
-/// A byte range is the one message whose presence means something.
+/// A range is the one message whose presence means something.
 bool is_optional_message(const FieldDescriptor& field) {
-  return field.message_type() == config::ByteRange::descriptor();
+  return field.message_type() == config::Range::descriptor();
 }
 
 void write_defaults(Message& message) {

@@ -7,9 +7,9 @@
 
 #include "kernels/token_layout.h"
 #include "trainer/config/applicability.h"
+#include "trainer/config/data_rules.h"
 #include "trainer/config/derive.h"
 #include "trainer/config/schema.h"
-#include "trainer/data/byte_tokenizer.h"
 
 namespace reformer {
 namespace {
@@ -124,63 +124,6 @@ void check_positions(const config::Run& run, const Source& source) {
   check_axis_extents(run, source);
 }
 
-int64_t end_of(const config::ByteRange& range) {
-  return range.end() > 0 ? range.end() : INT64_MAX;
-}
-
-void check_range(const config::ByteRange& range, const std::string& path, const Source& source) {
-  if (range.begin() < end_of(range)) return;
-  source.fail({path + ".end", path + ".begin", path},
-              fmt::format("bytes {} to {} are none", range.begin(), range.end()),
-              fmt::format("an end above {}, or 0 for the end of the file", range.begin()));
-}
-
-void check_ranges(const config::Data& data, const Source& source) {
-  if (data.has_train() != data.has_validation()) {
-    source.fail(data.has_train() ? "data.train" : "data.validation",
-                data.has_train() ? "given without data.validation" : "given without data.train",
-                "both or neither");
-  }
-  if (!data.has_train()) return;
-  check_range(data.train(), "data.train", source);
-  check_range(data.validation(), "data.validation", source);
-  const int64_t begin = std::max(data.train().begin(), data.validation().begin());
-  const int64_t end = std::min(end_of(data.train()), end_of(data.validation()));
-  if (begin < end) {
-    source.fail("data.validation", fmt::format("overlaps data.train from byte {}", begin),
-                "ranges that share no byte");
-  }
-}
-
-void check_bytes(const config::Run& run, const Source& source) {
-  if (run.data().path().empty()) {
-    source.fail({"data.path", "data.source", "data"}, "data.path is missing",
-                "a file, for data.source BYTES");
-  }
-  const int64_t tokens = ByteTokenizer(run.data().byte_offset()).vocabulary();
-  if (run.model().vocabulary() < tokens) {
-    source.fail({"model.vocabulary", "data.byte_offset", "data.source"},
-                fmt::format("model.vocabulary {} is too small for bytes", run.model().vocabulary()),
-                fmt::format("at least {}", tokens));
-  }
-  check_ranges(run.data(), source);
-}
-
-void check_duplication(const config::Run& run, const Source& source) {
-  const config::Data& data = run.data();
-  if (data.length() % 2 != 0 || data.length() < 4) {
-    source.fail({"data.length", "data.source"},
-                fmt::format("data.length {} cannot hold 0w0w", data.length()),
-                "even numbers of at least 4");
-  }
-  if (run.model().vocabulary() <= data.symbols()) {
-    source.fail({"model.vocabulary", "data.symbols", "data.source"},
-                fmt::format("model.vocabulary {} is too small for 0 and {} symbols",
-                            run.model().vocabulary(), data.symbols()),
-                fmt::format("at least {}", data.symbols() + 1));
-  }
-}
-
 void check_batch(const config::Training& training, const Source& source) {
   if (training.micro_batch() == 0 || training.batch() % training.micro_batch() == 0) return;
   source.fail({"training.micro_batch", "training.batch"},
@@ -225,11 +168,7 @@ void validate(const config::Run& run, const Source& source) {
   check_lengths(run, source);
   check_lsh(run.model().lsh(), source);
   check_positions(run, source);
-  if (run.data().source() == config::Data::BYTES) {
-    check_bytes(run, source);
-  } else {
-    check_duplication(run, source);
-  }
+  validate_data(run, source);
   check_batch(run.training(), source);
   check_schedule(run.training(), source);
   check_execution(run.execution(), source);

@@ -1,11 +1,20 @@
 #include "trainer/data/dataset.h"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "kernels/core/errors.h"
+#include "kernels/core/philox.h"
+#include "trainer/data/byte_stream.h"
 #include "trainer/data/byte_tokenizer.h"
-#include "trainer/data/bytes.h"
+#include "trainer/data/character_stream.h"
 #include "trainer/data/duplication.h"
+#include "trainer/data/increment.h"
+#include "trainer/data/record_dataset.h"
+#include "trainer/data/retrieval.h"
+#include "trainer/data/stream_dataset.h"
+#include "trainer/data/token_shards.h"
 
 namespace reformer {
 namespace {
@@ -18,18 +27,66 @@ void require_vocabulary(const config::Run& run, int64_t tokens) {
       run.model().vocabulary(), config::Data::Source_Name(run.data().source()), tokens));
 }
 
+std::unique_ptr<Dataset> make_stream_dataset(const config::Run& run,
+                                             std::unique_ptr<TokenStream> stream) {
+  require_vocabulary(run, stream->vocabulary());
+  return std::make_unique<StreamDataset>(run, std::move(stream));
+}
+
 }  // namespace
 
-std::unique_ptr<Dataset> make_dataset(const config::Run& run) {
-  switch (run.data().source()) {
-    case config::Data::DUPLICATION:
-      require_vocabulary(run, run.data().symbols() + 1);
-      return std::make_unique<DuplicationDataset>(run);
+TokenBatch make_batch(int64_t samples, int64_t length) {
+  return {.tokens = Tensor(DType::kInt32, {samples, length}),
+          .labels = Tensor(DType::kInt32, {samples, length}),
+          .valid_labels = 0};
+}
+
+int64_t draw_sample(uint64_t seed, int64_t step, int64_t sample, int64_t bound) {
+  CHECK_GE(bound, 1);
+  const PhiloxKey key = make_key(seed, RandomUse::kSampling, static_cast<uint64_t>(step), 0);
+  const PhiloxBlock bits =
+      philox(key, {static_cast<uint32_t>(sample), static_cast<uint32_t>(sample >> 32), 0, 0});
+  return static_cast<int64_t>(bounded(bits, static_cast<uint64_t>(bound)));
+}
+
+const char* token_name(const config::Data& data) {
+  switch (data.source()) {
     case config::Data::BYTES:
-      break;
+    case config::Data::RECORDS:
+      return "byte";
+    case config::Data::CHARACTERS:
+      return "character";
+    default:
+      return "token";
   }
-  require_vocabulary(run, ByteTokenizer(run.data().byte_offset()).vocabulary());
-  return std::make_unique<ByteDataset>(run);
+}
+
+std::unique_ptr<Dataset> make_dataset(const config::Run& run) {
+  const config::Data& data = run.data();
+  switch (data.source()) {
+    case config::Data::BYTES:
+      return make_stream_dataset(
+          run, std::make_unique<ByteStream>(data.path(), ByteTokenizer(data.byte_offset())));
+    case config::Data::TOKENS:
+      return make_stream_dataset(run, std::make_unique<TokenShards>(data.path()));
+    case config::Data::CHARACTERS:
+      return make_stream_dataset(
+          run, std::make_unique<CharacterStream>(data.path(), CharacterTokenizer(data)));
+    case config::Data::RECORDS:
+      require_vocabulary(run, ByteTokenizer(data.byte_offset()).vocabulary());
+      return std::make_unique<RecordDataset>(run);
+    case config::Data::DUPLICATION:
+      require_vocabulary(run, data.symbols() + 1);
+      return std::make_unique<DuplicationDataset>(run);
+    case config::Data::INCREMENT:
+      require_vocabulary(run, data.symbols() + 1);
+      return std::make_unique<IncrementDataset>(run);
+    case config::Data::RETRIEVAL:
+      require_vocabulary(run, RetrievalDataset::vocabulary(data));
+      return std::make_unique<RetrievalDataset>(run);
+  }
+  CHECK(!"a data.source that make_dataset does not know");
+  return nullptr;
 }
 
 }  // namespace reformer

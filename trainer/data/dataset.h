@@ -19,6 +19,13 @@ struct TokenBatch {
   int64_t valid_labels = 0;  // labels that count
 };
 
+/// A batch to be filled: no label counts yet.
+TokenBatch make_batch(int64_t samples, int64_t length);
+
+/// Uniform in [0, bound), a function of its arguments: what part of the data the sequence `sample`
+/// of training step `step` is. REQUIRES: bound >= 1.
+int64_t draw_sample(uint64_t seed, int64_t step, int64_t sample, int64_t bound);
+
 /// Thread-safe: all members are const.
 class Dataset {
  public:
@@ -38,9 +45,12 @@ class Dataset {
   virtual std::string description() const = 0;
 };
 
-/// The dataset that `run` asks for. Throws DataError when the file is missing, unreadable, empty or
-/// too short for one sequence in either part, ConfigError when model.vocabulary does not hold every
-/// token that it may give.
+/// What one token is: "byte", "character" or "token".
+const char* token_name(const config::Data& data);
+
+/// The dataset that `run` asks for. Throws DataError when the file is missing, unreadable, empty,
+/// not of the kind asked for, or too short for one sequence in either part, ConfigError when
+/// model.vocabulary does not hold every token that it may give.
 std::unique_ptr<Dataset> make_dataset(const config::Run& run);
 
 }  // namespace reformer

@@ -33,7 +33,13 @@ class Tokenizer {
   virtual std::string description() const = 0;
 };
 
-/// The tokenizer of the data that `run` asks for. Throws ConfigError if they have no text.
-std::unique_ptr<Tokenizer> make_tokenizer(const config::Run& run);
+/// The model that the tokenizer of the data that `run` asks for is made of, as a file has it; empty
+/// where the configuration says it all. Throws DataError when it cannot be read.
+std::string tokenizer_model_of(const config::Run& run);
+
+/// The tokenizer of the data that `run` asks for; `model` is what tokenizer_model_of gave, then or
+/// when a checkpoint was written. Throws ConfigError if these data have no text, DataError if
+/// `model` is none.
+std::unique_ptr<Tokenizer> make_tokenizer(const config::Run& run, const std::string& model);
 
 }  // namespace reformer

@@ -11,9 +11,9 @@
 
 namespace reformer {
 
-std::string describe(const EvaluationResult& result) {
-  return fmt::format("held-out loss {:.4f}, {:.4f} bits/byte, accuracy {:.2f}% over {} tokens",
-                     result.loss, bits_from_nats(result.loss), result.accuracy * 100,
+std::string describe(const EvaluationResult& result, const char* token_name) {
+  return fmt::format("held-out loss {:.4f}, {:.4f} bits/{}, accuracy {:.2f}% over {} tokens",
+                     result.loss, bits_from_nats(result.loss), token_name, result.accuracy * 100,
                      result.tokens);
 }
 

@@ -19,8 +19,9 @@ struct EvaluationResult {
   int64_t tokens = 0;   // counted tokens
 };
 
-/// "held-out loss 1.2345, 1.7810 bits/byte, accuracy 61.23% over 4096 tokens".
-std::string describe(const EvaluationResult& result);
+/// "held-out loss 1.2345, 1.7810 bits/byte, accuracy 61.23% over 4096 tokens". `token_name`
+/// (dataset.h) is what a token is.
+std::string describe(const EvaluationResult& result, const char* token_name);
 
 struct EvaluationOptions {
   const ModelSpec* spec = nullptr;  // attends otherwise than state.spec; parameters alike

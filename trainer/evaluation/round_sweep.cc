@@ -73,8 +73,9 @@ std::vector<SweepPoint> sweep_rounds(const config::Run& run, const Dataset& data
   return points;
 }
 
-std::string describe(const std::vector<SweepPoint>& points) {
-  std::string text = "rounds  held-out bits/byte  spread over seeds  accuracy";
+std::string describe(const std::vector<SweepPoint>& points, const char* token_name) {
+  std::string text = fmt::format("rounds  {:>18}  spread over seeds  accuracy",
+                                 fmt::format("held-out bits/{}", token_name));
   for (const SweepPoint& point : points) {
     text += fmt::format("\n{:>6}  {:18.4f}  {:>17}  {:7.2f}%",
                         point.rounds == kAllKeys ? "full" : std::to_string(point.rounds),

@@ -32,7 +32,7 @@ std::vector<SweepPoint> sweep_rounds(const config::Run& run, const Dataset& data
                                      Communicator& communicator, ModelState& state,
                                      const std::vector<int64_t>& rounds, int64_t seeds);
 
-/// "rounds  bits/byte  ± over seeds  accuracy" and a line for each point.
-std::string describe(const std::vector<SweepPoint>& points);
+/// A line for each point, under a line of titles. token_name: "byte" or what else a token is.
+std::string describe(const std::vector<SweepPoint>& points, const char* token_name);
 
 }  // namespace reformer

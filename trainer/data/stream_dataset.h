@@ -1,19 +1,20 @@
-// The bytes of a file as tokens: any file, no tokenizer.
+// Sequences out of one long stream of tokens.
 #pragma once
 
-#include "trainer/data/byte_tokenizer.h"
 #include "trainer/data/dataset.h"
-#include "trainer/data/mapped_file.h"
+#include "trainer/data/split.h"
+#include "trainer/data/token_stream.h"
 
 namespace reformer {
 
 /// Training sequences start anywhere in the training part. Held-out sequences are consecutive
-/// windows of the held-out part that overlap by the one byte that is a label in the first and a
-/// token in the second: every byte but the first is predicted once. The last window is filled up
+/// windows of the held-out part that overlap by the one token that is a label in the first and a
+/// token in the second: every token but the first is predicted once. The last window is filled up
 /// with ignored labels.
-class ByteDataset final : public Dataset {
+class StreamDataset final : public Dataset {
  public:
-  explicit ByteDataset(const config::Run& run);
+  /// Throws DataError when either part is too short for one sequence.
+  StreamDataset(const config::Run& run, std::unique_ptr<TokenStream> stream);
 
   TokenBatch training_batch(int64_t step, int64_t first_sample, int64_t samples) const override;
   int64_t validation_sequences() const override { return selected_windows_; }
@@ -21,23 +22,15 @@ class ByteDataset final : public Dataset {
   std::string description() const override;
 
  private:
-  struct Range {
-    int64_t begin = 0;
-    int64_t end = 0;
-    int64_t size() const { return end - begin; }
-  };
-  Range resolve(const config::ByteRange& range, const char* field) const;
-  void require_sequence(const Range& range, const char* part) const;
+  void require_sequence(const DataRange& range, const char* part) const;
   /// Fills row `row` with the window at `begin`, as far as `end` allows.
   void fill_row(int64_t begin, int64_t end, int64_t row, TokenBatch& batch) const;
 
-  std::string path_;
-  MappedFile file_;
-  ByteTokenizer tokenizer_;
+  std::unique_ptr<TokenStream> stream_;
+  const char* unit_;  // what a token is
   int64_t length_;
   uint64_t seed_;
-  Range train_;
-  Range validation_;
+  DataSplit split_;
   int64_t windows_ = 0;           // windows in the held-out part
   int64_t selected_windows_ = 0;  // of them, spread evenly, are evaluated
 };

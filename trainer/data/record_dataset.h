@@ -1,0 +1,40 @@
+// Records of one length, one after the other in a file, each a sequence of its own: images, for
+// example.
+#pragma once
+
+#include "trainer/data/byte_tokenizer.h"
+#include "trainer/data/dataset.h"
+#include "trainer/data/mapped_file.h"
+#include "trainer/data/split.h"
+
+namespace reformer {
+
+/// A record has data.length bytes. Its sequence is token 0 and all of its bytes but the last, and
+/// every byte is a label: the likelihood is that of the whole record. Training records are drawn at
+/// random; held-out ones are spread evenly over their part.
+class RecordDataset final : public Dataset {
+ public:
+  /// Throws DataError as MappedFile does, and when the file holds no whole number of records, or no
+  /// record in either part.
+  explicit RecordDataset(const config::Run& run);
+
+  TokenBatch training_batch(int64_t step, int64_t first_sample, int64_t samples) const override;
+  int64_t validation_sequences() const override { return selected_; }
+  TokenBatch validation_batch(int64_t first, int64_t samples) const override;
+  std::string description() const override;
+
+ private:
+  int64_t count_records() const;
+  void require_records(const DataRange& range, const char* part) const;
+  void fill_row(int64_t record, int64_t row, TokenBatch& batch) const;
+
+  std::string path_;
+  MappedFile file_;
+  ByteTokenizer tokenizer_;
+  int64_t length_;
+  uint64_t seed_;
+  DataSplit split_;       // in records
+  int64_t selected_ = 0;  // held-out records that are evaluated
+};
+
+}  // namespace reformer

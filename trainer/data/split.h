@@ -1,0 +1,29 @@
+// Which part of a file is for training and which is held out.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "configs/run.pb.h"
+
+namespace reformer {
+
+/// [begin, end).
+struct DataRange {
+  int64_t begin = 0;
+  int64_t end = 0;
+  int64_t size() const { return end - begin; }
+};
+
+struct DataSplit {
+  DataRange train;
+  DataRange validation;
+};
+
+/// data.train and data.validation, or all but the last share data.validation_share and that share,
+/// of `size` units of the file `path`; `unit` is the name of one. Throws DataError where a range
+/// does not lie in the file.
+DataSplit split_of(const config::Data& data, int64_t size, const char* unit,
+                   const std::string& path);
+
+}  // namespace reformer
