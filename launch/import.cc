@@ -87,6 +87,14 @@ int run(const Arguments& arguments) {
   for (const std::string& name : unused) {
     output.say(fmt::format("note: {}: {} is of no use here", file->path(), name));
   }
+  const config::Run& run = config.run;
+  if (run.data().source() == config::Data::BYTES && run.data().byte_offset() == 0 &&
+      run.model().vocabulary() > 256) {
+    output.say(
+        fmt::format("note: of the model's {} tokens, 0 … 255 are the bytes here; --set "
+                    "data.byte_offset=2 if they begin at 2, as in google/reformer-enwik8",
+                    run.model().vocabulary()));
+  }
   const std::string identity = make_cpu_backend(1)->numeric_identity();
   output.say(fmt::format(
       "saved {}", save_beginning(directory.checkpoints(), config, tokenizer_model_of(config.run),

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Loads what `reformer export` wrote, and computes the held-out loss with the library.
 
-    tests/golden/check_export.py FOLDER [TEXT BEGIN END LENGTH LOSS]
+    tests/golden/check_export.py FOLDER [TEXT BEGIN END LENGTH LOSS [BYTE_OFFSET]]
 
 Fails when a weight is missing, left over or of another shape; and, if the rest is given, when the loss of
 the bytes [BEGIN, END) of TEXT, in sequences of LENGTH that overlap by one byte, is not LOSS, give or take
-TOLERANCE (from the environment, 1e-4 otherwise).
+TOLERANCE (from the environment, 1e-4 otherwise). Byte b is token BYTE_OFFSET + b.
 """
 
 import os
@@ -28,11 +28,11 @@ def load(folder):
     return model.eval()
 
 
-def held_out_loss(model, text, length):
+def held_out_loss(model, text, length, byte_offset):
     total, count = 0.0, 0
     with torch.no_grad():
         for begin in range(0, len(text) - 1, length):
-            window = torch.tensor([list(text[begin:begin + length + 1])])
+            window = torch.tensor([list(text[begin:begin + length + 1])]) + byte_offset
             logits = model(input_ids=window[:, :length]).logits[0, :window.shape[1] - 1]
             total += cross_entropy(logits, window[0, 1:], reduction="sum").item()
             count += window.shape[1] - 1
@@ -46,7 +46,8 @@ def main():
     path, begin, end, length = sys.argv[2], *map(int, sys.argv[3:6])
     with open(path, "rb") as file:
         text = file.read()[begin:end]
-    loss, expected = held_out_loss(model, text, length), float(sys.argv[6])
+    byte_offset = int(sys.argv[7]) if len(sys.argv) > 7 else 0
+    loss, expected = held_out_loss(model, text, length, byte_offset), float(sys.argv[6])
     print(f"held-out loss {loss:.4f} here, {expected:.4f} there")
     if abs(loss - expected) > float(os.environ.get("TOLERANCE", "1e-4")):
         sys.exit("the losses differ")

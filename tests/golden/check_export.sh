@@ -18,14 +18,14 @@ source "$tests/launch/testing.sh"
 cd "$work" || exit 1
 make_tiny "$configs"
 
-# expect_same_loss RUN FOLDER: of all held-out text, by our evaluation and by the library's model.
+# expect_same_loss RUN FOLDER [BYTE_OFFSET]: of all held-out text, by our evaluation and by the library's model.
 expect_same_loss() {
   local range loss
   expect_success "evaluate $1" "$program" eval "$1" --set evaluation.sequences=0
   range=$(sed -n 's/.*held-out \[\([0-9]*\), \([0-9]*\)).*/\1 \2/p' out.txt)
   loss=$(sed -n 's/.*held-out loss \([0-9.]*\),.*/\1/p' out.txt)
   expect_success "the library finds the same loss with $2" \
-    "$python" "$tests/golden/check_export.py" "$2" text.txt $range 128 "$loss"
+    "$python" "$tests/golden/check_export.py" "$2" text.txt $range 128 "$loss" "${3:-0}"
   cat out.txt
 }
 
@@ -46,6 +46,9 @@ for form in safetensors bin old float16; do
   expect_success "import it" "$program" import --from hf "theirs-$form" "ours-$form" --set data.path=text.txt
   expect_same_loss "ours-$form" "theirs-$form"
 done
+expect_success "bytes begin at token 2, as in google/reformer-enwik8" \
+  "$program" import --from hf theirs-bin shifted --set data.path=text.txt --set data.byte_offset=2
+expect_same_loss shifted theirs-bin 2
 
 # Eight rounds of random rotations find nearly the same neighbours here and there.
 expect_success "a model with both kinds of layers" \

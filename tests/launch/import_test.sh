@@ -17,7 +17,7 @@ settings=(--set data.path=text.txt --set training.steps=3 --set training.schedul
   --set evaluation.sequences=4 --set checkpoint.keep=9 --set execution.threads=1)
 expect_success "import of pytorch_model.bin" "$program" import --from hf "$torch/model" run "${settings[@]}"
 check "it says where training goes on" grep -q "reformer train run/config.txtpb" out.txt
-check "and keeps that in the log" grep -q "7336 parameters from .*/pytorch_model.bin" run/train.log
+check "and keeps that in the log" grep -q "7386 parameters from .*/pytorch_model.bin" run/train.log
 check "the overrides are in the configuration" grep -q "steps: 3" run/config.txtpb
 check "relative data begin where the program was started" grep -q "path: \"$PWD/text.txt\"" run/config.txtpb
 expect_success "inspect" "$program" inspect run
@@ -26,6 +26,13 @@ check "it is of step 0" grep -q "step 0 of 3" out.txt
 imported=$(digest run)
 expect_success "eval" "$program" eval run
 before=$(grep -o 'held-out loss [0-9.]*' out.txt)
+
+check "more tokens than bytes are said" grep -q "of the model's 258 tokens, .* data.byte_offset=2" run/train.log
+expect_success "import with bytes from token 2 on" \
+  "$program" import --from hf "$torch/model" shifted "${settings[@]}" --set data.byte_offset=2
+check "which is then not said" bash -c "! grep byte_offset out.txt"
+expect_success "eval" "$program" eval shifted
+check "has another loss" [ "$before" != "$(grep -o 'held-out loss [0-9.]*' out.txt)" ]
 
 # Out and in again: nothing changes.
 expect_success "export" "$program" export run exported

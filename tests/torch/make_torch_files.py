@@ -45,7 +45,7 @@ def make_model():
     torch.manual_seed(1)
     config = ReformerConfig(
         attn_layers=["local", "lsh"], num_attention_heads=2, attention_head_size=4, hidden_size=8,
-        feed_forward_size=8, vocab_size=256, lsh_attn_chunk_length=16, local_attn_chunk_length=16,
+        feed_forward_size=8, vocab_size=258, lsh_attn_chunk_length=16, local_attn_chunk_length=16,
         num_hashes=2, num_buckets=[2, 4], axial_pos_shape=[8, 16], axial_pos_embds_dim=[3, 5],
         max_position_embeddings=128, is_decoder=True, local_attention_probs_dropout_prob=0.0)
     ReformerModelWithLMHead(config).save_pretrained(FOLDER / "model", safe_serialization=False)
