@@ -61,11 +61,9 @@ double bits_from_nats(double nats) {
   return nats / std::numbers::ln2;
 }
 
-MetricsLog::MetricsLog(const std::string& path, int64_t last_step) : path_(path) {
+MetricsLog::MetricsLog(const std::string& path, int64_t last_step) {
   drop_later_steps(path, last_step);
-  file_.reset(std::fopen(path.c_str(), "a"));
-  if (!file_) fail(path, "open for writing");
-  size_ = std::filesystem::file_size(path);
+  file_ = std::make_unique<AppendingFile>(path);
 }
 
 bool MetricsLog::add(const StepMetrics& metrics) {
@@ -73,20 +71,6 @@ bool MetricsLog::add(const StepMetrics& metrics) {
 }
 bool MetricsLog::add(const EvaluationMetrics& metrics) {
   return write_line(to_json(metrics));
-}
-
-bool MetricsLog::write_line(const std::string& line) {
-  const std::string text = line + '\n';
-  if (std::fputs(text.c_str(), file_.get()) >= 0 && std::fflush(file_.get()) == 0) {
-    size_ += text.size();
-    return true;
-  }
-  // A full disk must not end the training: the line is lost, the checkpoint decides. What reached
-  // the file is taken back, for the next line would continue it.
-  std::clearerr(file_.get());
-  std::error_code ignored;
-  std::filesystem::resize_file(path_, size_, ignored);
-  return false;
 }
 
 std::string to_json(const StepMetrics& metrics) {

@@ -2,13 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "trainer/evaluation/lsh_health.h"
+
+#include "trainer/appending_file.h"
 
 namespace reformer {
 
@@ -47,14 +48,9 @@ class MetricsLog {
   bool add(const EvaluationMetrics& metrics);
 
  private:
-  bool write_line(const std::string& line);
+  bool write_line(const std::string& line) { return file_->append(line + '\n'); }
 
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-  std::string path_;
-  std::unique_ptr<std::FILE, Close> file_;
-  uintmax_t size_ = 0;  // bytes of whole lines in the file
+  std::unique_ptr<AppendingFile> file_;
 };
 
 std::string to_json(const StepMetrics& metrics);

@@ -12,6 +12,7 @@ struct RunDirectory {
   std::string config() const { return path + "/config.txtpb"; }    // resolved configuration
   std::string log() const { return path + "/train.log"; }          // what was printed
   std::string metrics() const { return path + "/metrics.jsonl"; }  // one object a step
+  std::string events() const { return path + "/tensorboard"; }     // the same for TensorBoard
   std::string checkpoints() const { return path + "/checkpoints"; }
   std::string flight_records() const { return path + "/flight"; }  // one file for each rank
   std::string flight_record(int rank) const;

@@ -19,6 +19,7 @@ RunOutput::RunOutput(const RunDirectory& directory, int rank, int ranks) : direc
 void RunOutput::begin(int64_t last_step, const std::string& config) {
   if (!lock_) return;
   metrics_ = std::make_unique<MetricsLog>(directory_.metrics(), last_step);
+  events_ = std::make_unique<EventLog>(directory_.events(), last_step);
   std::ofstream file(directory_.config(), std::ios::trunc);
   file << config;
   if (!file.flush()) throw DataError(fmt::format("{}: cannot be written", directory_.config()));
@@ -33,14 +34,20 @@ void RunOutput::show(const ProgressLine& line, bool important) {
 }
 
 template <typename Metrics>
-void RunOutput::record_line(const Metrics& metrics) {
-  if (!metrics_ || metrics_->add(metrics) || metrics_lost_) return;
-  metrics_lost_ = true;
-  say(fmt::format("step {}: {} cannot be written, lines are missing from here on", metrics.step,
-                  directory_.metrics()));
+void RunOutput::record_everywhere(const Metrics& metrics) {
+  if (!metrics_) return;
+  const auto complain = [&](const std::string& path, bool* lost) {
+    if (!*lost) {
+      say(fmt::format("step {}: {} cannot be written, steps are missing from here on", metrics.step,
+                      path));
+    }
+    *lost = true;
+  };
+  if (!metrics_->add(metrics)) complain(directory_.metrics(), &metrics_lost_);
+  if (!events_->add(metrics)) complain(directory_.events(), &events_lost_);
 }
 
-template void RunOutput::record_line(const StepMetrics& metrics);
-template void RunOutput::record_line(const EvaluationMetrics& metrics);
+template void RunOutput::record_everywhere(const StepMetrics& metrics);
+template void RunOutput::record_everywhere(const EvaluationMetrics& metrics);
 
 }  // namespace reformer

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "trainer/event_log.h"
 #include "trainer/metrics.h"
 #include "trainer/progress.h"
 #include "trainer/run_directory.h"
@@ -27,19 +28,22 @@ class RunOutput {
   /// Shows a step; see Progress.
   void show(const ProgressLine& line, bool important);
 
-  /// Into the metrics. A full disk does not end the training, but it is said, once.
-  void record(const StepMetrics& metrics) { record_line(metrics); }
-  void record(const EvaluationMetrics& metrics) { record_line(metrics); }
+  /// Into the metrics and the events. A full disk does not end the training, but it is said, once
+  /// for each.
+  void record(const StepMetrics& metrics) { record_everywhere(metrics); }
+  void record(const EvaluationMetrics& metrics) { record_everywhere(metrics); }
 
  private:
   template <typename Metrics>
-  void record_line(const Metrics& metrics);
+  void record_everywhere(const Metrics& metrics);
 
   RunDirectory directory_;
-  std::unique_ptr<RunLock> lock_;  // these three are absent on the other ranks
+  std::unique_ptr<RunLock> lock_;  // these are absent on the other ranks
   std::unique_ptr<Progress> progress_;
   std::unique_ptr<MetricsLog> metrics_;
+  std::unique_ptr<EventLog> events_;
   bool metrics_lost_ = false;
+  bool events_lost_ = false;
 };
 
 }  // namespace reformer

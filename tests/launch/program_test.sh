@@ -16,6 +16,7 @@ expect_success "train" "$program" train tiny.txtpb --run-dir whole
 check "one metrics line a step" [ "$(grep -c '"gradient_norm"' whole/metrics.jsonl)" = 12 ]
 for file in config.txtpb train.log checkpoints; do check "whole/$file exists" [ -e "whole/$file" ]; done
 check "only the newest checkpoints are kept" [ "$(ls whole/checkpoints | wc -l)" = 2 ]
+check "one event file for TensorBoard" [ "$(ls whole/tensorboard | grep -c '^events.out.tfevents.')" = 1 ]
 check "the attention of each layer is printed" grep -q "LSH STRICT" whole/train.log
 expect_success "eval" "$program" eval whole
 check "eval reports bits per byte" grep -q "bits/byte" out.txt
@@ -49,6 +50,7 @@ check "stopped at the step asked for" [ "$(grep -c '"gradient_norm"' parts/metri
 expect_success "resume" "$program" train tiny.txtpb --run-dir parts \
   --set execution.threads=1 --set training.micro_batch=1
 check "stopping and resuming changes no loss" [ "$(losses whole)" = "$(losses parts)" ]
+check "each start has its event file" [ "$(ls parts/tensorboard | wc -l)" = 2 ]
 check "inspect prints a digest" [ -n "$(digest whole)" ]
 check "nor any parameter" [ "$(digest whole)" = "$(digest parts)" ]
 

@@ -2,14 +2,13 @@
 #include "trainer/metrics.h"
 
 #include <cmath>
-#include <csignal>
 #include <cstdlib>
 #include <limits>
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include "tests/trainer/checkpoint_testing.h"
+#include "tests/trainer/full_disk.h"
 
 namespace reformer {
 namespace {
@@ -169,32 +168,11 @@ TEST_F(MetricsLogTest, LinesOfOthersAreDropped) {
   EXPECT_EQ(steps_in(path_), std::vector<int64_t>{1});
 }
 
-/// Until the end of its scope no file may grow beyond `bytes`, as if the disk were full.
-class FullDisk {
- public:
-  explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &before_), 0);
-    rlimit full = before_;
-    full.rlim_cur = bytes;
-    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
-  }
-  ~FullDisk() {
-    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before_), 0);
-    std::signal(SIGXFSZ, handler_);
-  }
-  FullDisk(const FullDisk&) = delete;
-  FullDisk& operator=(const FullDisk&) = delete;
-
- private:
-  void (*handler_)(int);
-  rlimit before_{};
-};
-
 TEST_F(MetricsLogTest, AFullDiskLosesWholeLines) {
   MetricsLog log(path_, 0);
   log.add(step_metrics(1));
   {
-    const FullDisk disk(to_json(step_metrics(1)).size() + 50);
+    const testing::FullDisk disk(to_json(step_metrics(1)).size() + 50);
     for (int64_t step = 2; step <= 40; ++step) log.add(step_metrics(step));
   }
   log.add(step_metrics(41));

@@ -38,8 +38,22 @@ TEST(RunOutputTest, RankZeroWritesAllOfIt) {
   write_everything(output);
   EXPECT_EQ(content_of(run.config()), "a configuration");
   EXPECT_NE(content_of(run.metrics()).find("\"step\":1"), std::string::npos);
+  EXPECT_EQ(testing::names_in(run.events()).size(), 1u);
   EXPECT_EQ(content_of(run.log()).rfind("a line\n", 0), 0u);
   EXPECT_THROW(RunOutput(run, 0, 2), DataError) << "the directory is taken";
+}
+
+TEST(RunOutputTest, MetricsThatCannotBeWrittenAreSaidOnce) {
+  const TemporaryDirectory directory;
+  const RunDirectory run{directory.path() + "/run"};
+  RunOutput output(run, 0, 2);
+  output.begin(0, "a configuration");
+  testing::write_file(run.events(), "in the way");
+  StepMetrics metrics;
+  for (metrics.step = 1; metrics.step <= 3; ++metrics.step) output.record(metrics);
+  EXPECT_EQ(content_of(run.log()),
+            "step 1: " + run.events() + " cannot be written, steps are missing from here on\n");
+  EXPECT_NE(content_of(run.metrics()).find("\"step\":3"), std::string::npos);
 }
 
 TEST(RunOutputTest, OtherRanksLeaveNothing) {
