@@ -10,7 +10,7 @@ build_packages=(
   libprotobuf-dev protobuf-compiler
   libopenmpi-dev openmpi-bin
 )
-test_packages=(libgtest-dev libbenchmark-dev clang-format procps iproute2)
+test_packages=(libgtest-dev libbenchmark-dev clang-format procps iproute2 gnuplot-nox)
 
 die() {
   printf '%s: %s\n' "$(basename "$0")" "$*" >&2

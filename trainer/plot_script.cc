@@ -1,0 +1,182 @@
+#include "trainer/plot_script.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "kernels/core/check.h"
+
+namespace reformer {
+namespace {
+
+constexpr size_t kMostPoints = 1000;  // as many as a panel has pixels
+constexpr size_t kFewSteps = 200;     // which need no running mean
+constexpr size_t kMeans = 40;         // windows of the running mean in the whole run
+
+constexpr const char* kLight = "lines lc rgb '#b0c4de'";
+constexpr const char* kDark = "lines lw 2 lc rgb '#1f4e8c'";
+constexpr const char* kSingle = "linespoints lw 2 pt 7 ps 0.4 lc rgb '#1f4e8c'";
+constexpr const char* kHeldOut = "linespoints lw 2 pt 7 ps 0.5 lc rgb '#c8501e'";
+
+struct Point {
+  double step = 0;
+  double value = 0;
+};
+
+struct Curve {
+  std::string title;
+  std::string style;
+  std::vector<Point> points;
+};
+
+struct Panel {
+  std::string title;
+  std::vector<std::string> settings;
+  std::vector<Curve> curves;
+};
+
+template <typename Metrics, typename Value>
+std::vector<Point> points_of(const std::vector<Metrics>& metrics, const Value& value) {
+  std::vector<Point> points;
+  for (const Metrics& of_step : metrics) {
+    const double number = value(of_step);
+    if (std::isfinite(number)) points.push_back({static_cast<double>(of_step.step), number});
+  }
+  return points;
+}
+
+std::vector<Point> thin(const std::vector<Point>& points) {
+  const size_t group = (points.size() + kMostPoints - 1) / kMostPoints;
+  if (group <= 1) return points;
+  std::vector<Point> means;
+  for (size_t begin = 0; begin < points.size(); begin += group) {
+    const size_t end = std::min(begin + group, points.size());
+    Point mean;
+    for (size_t i = begin; i < end; ++i) {
+      mean.step += points[i].step / static_cast<double>(end - begin);
+      mean.value += points[i].value / static_cast<double>(end - begin);
+    }
+    means.push_back(mean);
+  }
+  return means;
+}
+
+/// Each value replaced by the mean of the last `window`.
+std::vector<Point> running_mean(const std::vector<Point>& points, size_t window) {
+  std::vector<Point> means;
+  double sum = 0;
+  for (size_t i = 0; i < points.size(); ++i) {
+    sum += points[i].value;
+    if (i >= window) sum -= points[i - window].value;
+    means.push_back({points[i].step, sum / static_cast<double>(std::min(i + 1, window))});
+  }
+  return means;
+}
+
+/// The values of all steps, and their running mean if there are many.
+std::vector<Curve> curves_of(const std::vector<Point>& points) {
+  if (points.size() < kFewSteps) return {{"each step", kSingle, points}};
+  const size_t window = points.size() / kMeans;
+  return {{"each step", kLight, points},
+          {fmt::format("mean of {} steps", window), kDark, running_mean(points, window)}};
+}
+
+Panel loss_panel(const MetricsHistory& history) {
+  Panel panel{
+      .title = "loss (nats per token)",
+      .settings = {"set key top right"},
+      .curves = curves_of(points_of(history.steps, [](const StepMetrics& m) { return m.loss; }))};
+  panel.curves.push_back(
+      {"held-out", kHeldOut,
+       points_of(history.evaluations, [](const EvaluationMetrics& m) { return m.loss; })});
+  return panel;
+}
+
+Panel bits_panel(const MetricsHistory& history) {
+  return {.title = "held-out bits/byte",
+          .settings = {},
+          .curves = {
+              {"held-out", kHeldOut, points_of(history.evaluations, [](const EvaluationMetrics& m) {
+                 return bits_from_nats(m.loss);
+               })}}};
+}
+
+Panel norm_panel(const MetricsHistory& history) {
+  const std::vector<Point> norms =
+      points_of(history.steps, [](const StepMetrics& m) { return m.gradient_norm; });
+  Panel panel{.title = "gradient norm", .settings = {}, .curves = curves_of(norms)};
+  const auto [least, most] = std::minmax_element(
+      norms.begin(), norms.end(), [](const Point& a, const Point& b) { return a.value < b.value; });
+  constexpr double kWide = 30;
+  if (!norms.empty() && least->value > 0 && most->value > kWide * least->value) {
+    panel.settings.push_back("set logscale y");
+  }
+  return panel;
+}
+
+Panel speed_panel(const MetricsHistory& history) {
+  return {.title = "tokens/s",
+          .settings = {"set yrange [0:*]", "set format y '%.1s%c'"},
+          .curves = curves_of(
+              points_of(history.steps, [](const StepMetrics& m) { return m.tokens_per_second; }))};
+}
+
+/// In gnuplot's quotes, where a quote is written twice and nothing else means anything.
+std::string quoted(const std::string& text) {
+  std::string result = "'";
+  for (const char c : text) {
+    if (c == '\'') result += c;
+    result += std::iscntrl(static_cast<unsigned char>(c)) != 0 ? '?' : c;
+  }
+  return result + "'";
+}
+
+/// Draws what the panel has to show, or says that it is nothing.
+void draw(const Panel& panel, const std::string& name, std::string* script) {
+  *script += fmt::format("set title {}\n", quoted(panel.title));
+  std::vector<std::string> plots;
+  for (const Curve& curve : panel.curves) {
+    if (curve.points.empty()) continue;
+    const std::string data = fmt::format("${}{}", name, plots.size());
+    *script += data + " << END\n";
+    for (const Point& point : thin(curve.points)) {
+      *script += fmt::format("{} {:.9g}\n", point.step, point.value);
+    }
+    *script += "END\n";
+    plots.push_back(fmt::format("{} with {} title {}", data, curve.style, quoted(curve.title)));
+  }
+  if (plots.empty()) {
+    *script += "set label 1 'nothing yet' at graph 0.5,0.5 center\nset yrange [0:1]\n";
+    plots.push_back("NaN notitle");
+  } else {
+    for (const std::string& setting : panel.settings) *script += setting + "\n";
+  }
+  *script += fmt::format("plot {}\n", fmt::join(plots, ", "));
+  *script += "unset label 1\nunset logscale y\nset yrange [*:*]\nset format y\nunset key\n";
+}
+
+}  // namespace
+
+std::string plot_script(const MetricsHistory& history, const PlotOptions& options) {
+  CHECK(!history.steps.empty());
+  std::string script =
+      fmt::format("set terminal {} size 1200,800 font 'sans,{}' noenhanced\nset output {}\n",
+                  options.format == "png" ? "pngcairo" : "svg dynamic background rgb 'white'",
+                  options.format == "png" ? 11 : 13, quoted(options.path));
+  script += fmt::format("set multiplot layout 2,2 title {}\n", quoted(options.title));
+  script += fmt::format(
+      "set grid back lt 1 lw 1 lc rgb '#d8d8d8'\nset xlabel 'step'\nset xrange [0:{}]\n"
+      "set lmargin 9\nunset key\n",
+      history.steps.back().step);
+  draw(loss_panel(history), "loss", &script);
+  draw(bits_panel(history), "bits", &script);
+  draw(norm_panel(history), "norm", &script);
+  draw(speed_panel(history), "speed", &script);
+  return script + "unset multiplot\n";
+}
+
+}  // namespace reformer
