@@ -12,9 +12,10 @@
 #include "launch/commands.h"
 #include "launch/exit_codes.h"
 #include "trainer/config/config.h"
-#include "trainer/data/dataset.h"
+#include "trainer/data/text_dataset.h"
 #include "trainer/evaluation/round_sweep.h"
 #include "trainer/memory_plan.h"
+#include "trainer/metrics.h"
 #include "trainer/saved_state.h"
 
 namespace reformer {
@@ -22,6 +23,7 @@ namespace {
 
 struct Arguments {
   std::string run_directory;
+  std::string file;
   std::vector<std::string> rounds;
   int64_t seeds = 3;
   int64_t lsh_queries = 0;
@@ -55,12 +57,19 @@ int run(const Arguments& arguments) {
   std::vector<int64_t> rounds;
   for (const std::string& text : arguments.rounds) rounds.push_back(parse_rounds(text));
   const CheckpointReader checkpoint = require_newest(arguments.run_directory, say);
-  const RunConfig config =
+  RunConfig config =
       parse_config(checkpoint.manifest().config(), checkpoint.path(), arguments.overrides);
+  if (!arguments.file.empty()) config.run.mutable_evaluation()->set_sequences(0);  // the whole text
   if (!rounds.empty()) require_hashed_layer(config.model, "--rounds");
   if (arguments.lsh_queries > 0) require_hashed_layer(config.model, "--lsh-queries");
-  require_same_tokenizer(checkpoint, tokenizer_model_of(config.run));
-  const std::unique_ptr<Dataset> dataset = make_dataset(config.run);
+  TextDataset text;
+  if (arguments.file.empty()) {
+    require_same_tokenizer(checkpoint, tokenizer_model_of(config.run));
+    text.dataset = make_dataset(config.run);
+  } else {
+    text = make_text_dataset(config.run, arguments.file, *tokenizer_of(checkpoint));
+  }
+  const Dataset& dataset = *text.dataset;
   const MemoryPlan plan = plan_evaluation(config, rounds);
   const std::string complaint = complaint_about_memory(plan);
   if (!complaint.empty()) throw DeviceError(complaint);
@@ -70,17 +79,23 @@ int run(const Arguments& arguments) {
   ModelState state(config.model, *backend, *arena);
   load_parameters(checkpoint, state.spec, *backend, state.parameters);
   SelfCommunicator alone;
-  say(fmt::format("{}, {}", checkpoint.path(), dataset->description()));
+  say(fmt::format("{}, {}", checkpoint.path(), dataset.description()));
   if (!rounds.empty()) {
-    say(describe(sweep_rounds(config.run, *dataset, alone, state, rounds, arguments.seeds),
+    say(describe(sweep_rounds(config.run, dataset, alone, state, rounds, arguments.seeds),
                  token_name(config.run.data())));
     return kExitOk;
   }
   LshHealth health(config.model, arguments.lsh_queries, config.run.evaluation().seed());
   EvaluationOptions options;
   if (arguments.lsh_queries > 0) options.health = &health;
-  say(describe(evaluate(config.run, *dataset, alone, state, options),
-               token_name(config.run.data())));
+  const EvaluationResult result = evaluate(config.run, dataset, alone, state, options);
+  say(describe(result, token_name(config.run.data())));
+  if (text.predicted_bytes > 0 && config.run.data().source() == config::Data::TOKENS) {
+    const double nats = result.loss * static_cast<double>(result.tokens);
+    say(fmt::format("{:.4f} bits/byte over {} bytes",
+                    bits_from_nats(nats / static_cast<double>(text.predicted_bytes)),
+                    text.predicted_bytes));
+  }
   if (arguments.lsh_queries > 0) say(describe(health.result(alone)));
   return kExitOk;
 }
@@ -93,6 +108,8 @@ Command add_eval_command(CLI::App& program) {
   const auto arguments = std::make_shared<Arguments>();
   app->add_option("run-dir", arguments->run_directory, "Run directory, such as runs/demo")
       ->required();
+  app->add_option("--file", arguments->file,
+                  "Evaluate on the whole of this text instead of the run's own held-out part");
   CLI::Option* const rounds =
       app->add_option("--rounds", arguments->rounds,
                       "Evaluate with each of these numbers of hash rounds in place of the model's "
@@ -109,7 +126,8 @@ Command add_eval_command(CLI::App& program) {
       ->check(CLI::Range(int64_t{1}, int64_t{4096}))
       ->excludes(rounds);
   app->add_option("--set", arguments->overrides,
-                  "Set a field, such as --set evaluation.sequences=0 for all; may be repeated")
+                  "Set a field, such as evaluation.sequences=0 for all held-out data, or "
+                  "evaluation.stride=64 for sequences that overlap; may be repeated")
       ->allow_extra_args(false);
   return {.app = app, .run = [arguments] { return run(*arguments); }};
 }

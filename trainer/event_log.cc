@@ -93,6 +93,13 @@ bool EventLog::add(const EvaluationMetrics& metrics) {
   add_value(event, "held_out/loss", metrics.loss);
   add_value(event, "held_out/bits_per_token", bits_from_nats(metrics.loss));
   add_value(event, "held_out/accuracy", metrics.accuracy);
+  if (!metrics.lsh.empty()) {
+    add_value(event, "lsh/found_mass", mean_of(metrics.lsh, &HeadHealth::found_mass));
+    add_value(event, "lsh/least_found_mass", least_found(metrics.lsh).found_mass);
+    add_value(event, "lsh/window_overflow", mean_of(metrics.lsh, &HeadHealth::window_overflow));
+    add_value(event, "lsh/occupied_buckets", mean_of(metrics.lsh, &HeadHealth::occupied_buckets));
+    add_value(event, "lsh/largest_bucket", mean_of(metrics.lsh, &HeadHealth::largest_bucket));
+  }
   return add(std::move(event));
 }
 

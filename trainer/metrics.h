@@ -7,9 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "trainer/evaluation/lsh_health.h"
-
 #include "trainer/appending_file.h"
+#include "trainer/evaluation/lsh_health.h"
 
 namespace reformer {
 
@@ -30,7 +29,7 @@ struct EvaluationMetrics {
   double loss = 0;  // nats per token
   double accuracy = 0;
   int64_t tokens = 0;
-  std::vector<HeadHealth> lsh;  // of every LSH layer and head; empty if not looked at
+  std::vector<HeadHealth> lsh{};  // of every LSH layer and head; empty if not looked at
 };
 
 /// Bits per token; per byte when tokens are bytes.

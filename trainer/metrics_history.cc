@@ -33,11 +33,24 @@ StepMetrics step_of(const Json& line) {
           .skipped = skipped.is_string() ? skipped.get<std::string>() : ""};
 }
 
+HeadHealth health_of(const Json& head) {
+  return {.layer = head.at("layer").get<int>(),
+          .head = head.at("head").get<int64_t>(),
+          .found_mass = number(head, "found_mass"),
+          .window_overflow = number(head, "window_overflow"),
+          .occupied_buckets = number(head, "occupied_buckets"),
+          .largest_bucket = number(head, "largest_bucket")};
+}
+
 EvaluationMetrics evaluation_of(const Json& line) {
-  return {.step = line.at("step").get<int64_t>(),
-          .loss = number(line, "validation_loss"),
-          .accuracy = number(line, "validation_accuracy"),
-          .tokens = line.at("validation_tokens").get<int64_t>()};
+  EvaluationMetrics metrics{.step = line.at("step").get<int64_t>(),
+                            .loss = number(line, "validation_loss"),
+                            .accuracy = number(line, "validation_accuracy"),
+                            .tokens = line.at("validation_tokens").get<int64_t>(),
+                            .lsh = {}};
+  if (!line.contains("lsh")) return metrics;
+  for (const Json& head : line.at("lsh")) metrics.lsh.push_back(health_of(head));
+  return metrics;
 }
 
 }  // namespace

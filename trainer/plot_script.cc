@@ -125,6 +125,35 @@ Panel speed_panel(const MetricsHistory& history) {
               points_of(history.steps, [](const StepMetrics& m) { return m.tokens_per_second; }))};
 }
 
+/// Of the evaluations that looked at the hash.
+std::vector<Point> health_points(const MetricsHistory& history,
+                                 double (*value)(const std::vector<HeadHealth>&)) {
+  return points_of(history.evaluations, [&](const EvaluationMetrics& m) {
+    return m.lsh.empty() ? std::nan("") : value(m.lsh) * 100;
+  });
+}
+
+Panel found_panel(const MetricsHistory& history) {
+  return {
+      .title = "attention that LSH finds (%)",
+      .settings = {"set yrange [0:100]", "set key bottom right"},
+      .curves = {
+          {"mean of heads", kHeldOut,
+           health_points(
+               history, [](const auto& heads) { return mean_of(heads, &HeadHealth::found_mass); })},
+          {"least of heads", kSingle, health_points(history, [](const auto& heads) {
+             return least_found(heads).found_mass;
+           })}}};
+}
+
+Panel overflow_panel(const MetricsHistory& history) {
+  return {.title = "tokens whose bucket is longer than the window (%)",
+          .settings = {"set yrange [0:100]"},
+          .curves = {{"mean of heads", kHeldOut, health_points(history, [](const auto& heads) {
+                        return mean_of(heads, &HeadHealth::window_overflow);
+                      })}}};
+}
+
 /// In gnuplot's quotes, where a quote is written twice and nothing else means anything.
 std::string quoted(const std::string& text) {
   std::string result = "'";
@@ -163,11 +192,14 @@ void draw(const Panel& panel, const std::string& name, std::string* script) {
 
 std::string plot_script(const MetricsHistory& history, const PlotOptions& options) {
   CHECK(!history.steps.empty());
+  const bool hashes = std::any_of(history.evaluations.begin(), history.evaluations.end(),
+                                  [](const EvaluationMetrics& m) { return !m.lsh.empty(); });
+  const int rows = hashes ? 3 : 2;
   std::string script =
-      fmt::format("set terminal {} size 1200,800 font 'sans,{}' noenhanced\nset output {}\n",
+      fmt::format("set terminal {} size 1200,{} font 'sans,{}' noenhanced\nset output {}\n",
                   options.format == "png" ? "pngcairo" : "svg dynamic background rgb 'white'",
-                  options.format == "png" ? 11 : 13, quoted(options.path));
-  script += fmt::format("set multiplot layout 2,2 title {}\n", quoted(options.title));
+                  rows * 400, options.format == "png" ? 11 : 13, quoted(options.path));
+  script += fmt::format("set multiplot layout {},2 title {}\n", rows, quoted(options.title));
   script += fmt::format(
       "set grid back lt 1 lw 1 lc rgb '#d8d8d8'\nset xlabel 'step'\nset xrange [0:{}]\n"
       "set lmargin 9\nunset key\n",
@@ -176,6 +208,10 @@ std::string plot_script(const MetricsHistory& history, const PlotOptions& option
   draw(bits_panel(history), "bits", &script);
   draw(norm_panel(history), "norm", &script);
   draw(speed_panel(history), "speed", &script);
+  if (hashes) {
+    draw(found_panel(history), "found", &script);
+    draw(overflow_panel(history), "overflow", &script);
+  }
   return script + "unset multiplot\n";
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the goldens against the installed library; exits with 77 where there is none.
+# Checks the goldens against NumPy and the installed library; exits with 77 where there is none.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -8,4 +8,5 @@ if ! "$python" -c 'import torch, transformers, safetensors' 2>/dev/null; then
   echo 'skipped: no PyTorch, transformers and safetensors here (PYTHON names another interpreter)'
   exit 77
 fi
+"$python" make_oracle.py --check
 exec "$python" make_golden.py --check

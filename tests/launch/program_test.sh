@@ -21,6 +21,13 @@ check "the attention of each layer is printed" grep -q "LSH STRICT" whole/train.
 expect_success "eval" "$program" eval whole
 check "eval reports bits per byte" grep -q "bits/byte" out.txt
 check "LSH was looked at during training" grep -q '"lsh":\[{"layer":1,"head":0,"found_mass":' whole/metrics.jsonl
+expect_success "eval with overlap" "$program" eval whole --set evaluation.stride=32 \
+  --set evaluation.sequences=0
+check "tells of it" grep -q "32 bytes apart" out.txt
+head -c 3000 "$configs/persuasion.txt" | tail -c 1000 >other.txt
+expect_success "eval of a file" "$program" eval whole --file other.txt
+check "the whole of it" grep -q "over 999 tokens" out.txt
+expect_error "eval of a file that is missing" 3 "absent.txt" "$program" eval whole --file absent.txt
 expect_success "eval of the hash" "$program" eval whole --lsh-queries 8
 check "each head has a line" [ "$(grep -c '^ *1 .*%.*%.*%.* x$' out.txt)" = 2 ]
 expect_success "eval with other rounds" "$program" eval whole --rounds 1,2,4,full --seeds 2

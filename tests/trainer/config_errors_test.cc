@@ -326,6 +326,17 @@ TEST(ConfigRules, AxialPositions) {
             "no more axes than model.width");
 }
 
+TEST(ConfigRules, Stride) {
+  EXPECT_EQ(
+      error_of("data { path: \"a\" length: 64 }\nevaluation { stride: 65 }"),
+      "t.txtpb:2: evaluation.stride: evaluation.stride 65 leaves tokens out between sequences "
+      "of 64, legal: at most data.length");
+  EXPECT_EQ(error_of("data { path: \"a\" length: 64 }\nevaluation { stride: 64 }"), "accepted");
+  EXPECT_EQ(error_of("data { source: DUPLICATION }\nevaluation { stride: 64 }"),
+            "t.txtpb:2: evaluation.stride: has no effect, since data.source is DUPLICATION, legal: "
+            "leave it out");
+}
+
 TEST(ConfigRules, Training) {
   EXPECT_EQ(error_after_data("training { batch: 8\n micro_batch: 3 }"),
             "t.txtpb:3: training.micro_batch: training.batch 8 is not a multiple of "

@@ -198,6 +198,7 @@ evaluation {
   micro_batch: 8
   seed: 7
   lsh_queries: 4
+  stride: 0
 }
 checkpoint {
   every: 500

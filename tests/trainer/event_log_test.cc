@@ -186,6 +186,33 @@ TEST_F(EventLogTest, AFileBeginsWithItsVersionAndHasEveryNumber) {
                 {"held_out/accuracy", 0.25f}}));
 }
 
+TEST_F(EventLogTest, WhatAnEvaluationSawOfTheHashIsThere) {
+  EventLog log(path_, 0);
+  EvaluationMetrics metrics{.step = 1, .loss = 3, .accuracy = 0.25, .tokens = 7};
+  metrics.lsh = {{.layer = 0,
+                  .head = 0,
+                  .found_mass = 0.75,
+                  .window_overflow = 0.5,
+                  .occupied_buckets = 1,
+                  .largest_bucket = 3},
+                 {.layer = 2,
+                  .head = 0,
+                  .found_mass = 0.25,
+                  .window_overflow = 0.25,
+                  .occupied_buckets = 0.5,
+                  .largest_bucket = 5}};
+  EXPECT_TRUE(log.add(metrics));
+  std::map<std::string, float> values = events_of_file(0).at(2).values;
+  for (const char* held_out : {"loss", "bits_per_token", "accuracy"}) {
+    EXPECT_EQ(values.erase(std::string("held_out/") + held_out), 1u);
+  }
+  EXPECT_EQ(values, (std::map<std::string, float>{{"lsh/found_mass", 0.5f},
+                                                  {"lsh/least_found_mass", 0.25f},
+                                                  {"lsh/window_overflow", 0.375f},
+                                                  {"lsh/occupied_buckets", 0.75f},
+                                                  {"lsh/largest_bucket", 4.0f}}));
+}
+
 TEST_F(EventLogTest, AnotherStartHasALaterFileThatTakesItsStepsBack) {
   for (const int64_t last_step : {0, 6, 5}) {  // all within a second
     EventLog log(path_, last_step);

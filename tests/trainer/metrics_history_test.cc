@@ -38,12 +38,22 @@ TEST_F(MetricsHistoryTest, EveryNumberComesBack) {
                          .model_flops_per_second = 1e11 / 3,
                          .seconds_waited = 0.125,
                          .skipped = "a \"spike\""};
-  const EvaluationMetrics evaluation{.step = 7, .loss = 2.0 / 3, .accuracy = 0.3, .tokens = 99};
+  const EvaluationMetrics evaluation{.step = 7,
+                                     .loss = 2.0 / 3,
+                                     .accuracy = 0.3,
+                                     .tokens = 99,
+                                     .lsh = {{.layer = 2,
+                                              .head = 1,
+                                              .found_mass = 0.1,
+                                              .window_overflow = 0.2,
+                                              .occupied_buckets = 0.3,
+                                              .largest_bucket = 4.5}}};
   {
     MetricsLog log(path_, 0);
     log.add(step);
     log.add(evaluation);
     log.add(StepMetrics{.step = 8, .skipped = ""});
+    log.add(EvaluationMetrics{.step = 8});
   }
   const MetricsHistory history = read_metrics(path_);
   ASSERT_EQ(history.steps.size(), 2u);
@@ -58,7 +68,9 @@ TEST_F(MetricsHistoryTest, EveryNumberComesBack) {
   EXPECT_EQ(read.seconds_waited, step.seconds_waited);
   EXPECT_EQ(read.skipped, step.skipped);
   EXPECT_EQ(history.steps[1].skipped, "");
-  ASSERT_EQ(history.evaluations.size(), 1u);
+  ASSERT_EQ(history.evaluations.size(), 2u);
+  EXPECT_EQ(history.evaluations[0].lsh, evaluation.lsh);
+  EXPECT_TRUE(history.evaluations[1].lsh.empty());
   EXPECT_EQ(history.evaluations[0].step, 7);
   EXPECT_EQ(history.evaluations[0].loss, evaluation.loss);
   EXPECT_EQ(history.evaluations[0].accuracy, evaluation.accuracy);

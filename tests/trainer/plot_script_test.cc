@@ -98,6 +98,22 @@ TEST(PlotScriptTest, AWideGradientNormIsDrawnByItsLogarithm) {
   EXPECT_FALSE(contains(script_of(history), "\nset logscale y"));
 }
 
+TEST(PlotScriptTest, WhatEvaluationsSawOfTheHashHasPanels) {
+  MetricsHistory history = history_of(3);
+  history.evaluations = {{.step = 2, .loss = 1.5}};
+  EXPECT_TRUE(contains(script_of(history), "layout 2,2"));
+  history.evaluations.push_back(
+      {.step = 3,
+       .loss = 1.25,
+       .lsh = {{.layer = 0, .head = 0, .found_mass = 0.75, .window_overflow = 0.5},
+               {.layer = 0, .head = 1, .found_mass = 0.25, .window_overflow = 0.25}}});
+  const std::string script = script_of(history);
+  EXPECT_TRUE(contains(script, "layout 3,2"));
+  EXPECT_EQ(block(script, "$found0"), (std::vector<std::string>{"3 50"}));
+  EXPECT_EQ(block(script, "$found1"), (std::vector<std::string>{"3 25"}));
+  EXPECT_EQ(block(script, "$overflow0"), (std::vector<std::string>{"3 37.5"}));
+}
+
 TEST(PlotScriptTest, NamesCannotBeTakenForCommands) {
   const MetricsHistory history = history_of(1);
   const std::string script =

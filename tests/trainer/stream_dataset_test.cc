@@ -188,6 +188,41 @@ TEST_F(ByteDatasetTest, FewerSequencesAreSpreadEvenlyOverTheHeldOutPart) {
   EXPECT_EQ(make_dataset(config)->validation_sequences(), 100);
 }
 
+TEST_F(ByteDatasetTest, SequencesThatOverlapPredictEveryByteOnceInItsContext) {
+  for (const int64_t stride : {1, 3, 4, 10}) {
+    for (const int64_t held_out : {11, 12, 23, 50}) {
+      config::Run config = run(write(bytes_of_size(100)), 10);
+      set_parts(config, 0, 40, 50, 50 + held_out);
+      config.mutable_evaluation()->set_stride(stride);
+      config.mutable_evaluation()->set_sequences(0);
+      const std::unique_ptr<Dataset> dataset = make_dataset(config);
+      std::vector<int> times(static_cast<size_t>(held_out), 0);
+      for (int64_t i = 0; i < dataset->validation_sequences(); ++i) {
+        const TokenBatch batch = dataset->validation_batch(i, 1);
+        EXPECT_EQ(batch.tokens.data<int32_t>()[0], 50 + i * stride);  // bytes are their positions
+        for (int64_t t = 0; t < 10; ++t) {
+          const int32_t label = batch.labels.data<int32_t>()[t];
+          if (label == kIgnoredLabel) continue;
+          EXPECT_EQ(label, 50 + i * stride + t + 1);
+          if (i > 0) EXPECT_GE(t, 10 - stride);
+          ++times[static_cast<size_t>(label - 50)];
+        }
+      }
+      std::vector<int> once(static_cast<size_t>(held_out), 1);
+      once[0] = 0;
+      EXPECT_EQ(times, once) << "stride " << stride << ", " << held_out << " bytes";
+    }
+  }
+}
+
+TEST_F(ByteDatasetTest, TheDescriptionTellsOfTheOverlap) {
+  config::Run config = run(write(bytes_of_size(100)), 10);
+  set_parts(config, 0, 40, 50, 100);
+  EXPECT_EQ(make_dataset(config)->description().find("apart"), std::string::npos);
+  config.mutable_evaluation()->set_stride(4);
+  testing::expect_contains(make_dataset(config)->description(), ", 4 bytes apart,");
+}
+
 TEST_F(ByteDatasetTest, TheHeldOutShareIsTheEndOfTheFile) {
   config::Run config = run(write(std::string(80, 'a') + std::string(20, 'b')), 5);
   config.mutable_data()->set_validation_share(0.2);

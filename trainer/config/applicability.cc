@@ -28,7 +28,7 @@ void add_model(const config::Model& model, std::vector<InertField>* fields) {
   }
 }
 
-/// A field of `data` and the sources that heed it.
+/// A field and the sources of data that heed it.
 struct DataField {
   const char* path;
   std::initializer_list<config::Data::Source> sources;
@@ -50,6 +50,7 @@ void add_data(const config::Data& data, std::vector<InertField>* fields) {
       {"data.alphabet", {Data::CHARACTERS}},
       {"data.fold_case", {Data::CHARACTERS}},
       {"data.header_mark", {Data::CHARACTERS}},
+      {"evaluation.stride", {Data::BYTES, Data::TOKENS, Data::CHARACTERS}},
   };
   for (const auto& [path, sources] : conditional) {
     if (std::find(sources.begin(), sources.end(), data.source()) != sources.end()) continue;

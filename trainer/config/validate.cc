@@ -152,6 +152,15 @@ void check_schedule(const config::Training& training, const Source& source) {
   }
 }
 
+void check_stride(const config::Run& run, const Source& source) {
+  const int64_t stride = run.evaluation().stride();
+  if (stride <= run.data().length()) return;
+  source.fail({"evaluation.stride", "data.length"},
+              fmt::format("evaluation.stride {} leaves tokens out between sequences of {}", stride,
+                          run.data().length()),
+              "at most data.length");
+}
+
 void check_execution(const config::Execution& execution, const Source& source) {
   const int64_t tile = TokenLayout{}.tile;
   if (execution.leaf_tokens() % tile == 0) return;
@@ -171,6 +180,7 @@ void validate(const config::Run& run, const Source& source) {
   validate_data(run, source);
   check_batch(run.training(), source);
   check_schedule(run.training(), source);
+  check_stride(run, source);
   check_execution(run.execution(), source);
 }
 

@@ -11,17 +11,20 @@
 
 namespace reformer {
 
-StreamDataset::StreamDataset(const config::Run& run, std::unique_ptr<TokenStream> stream)
+StreamDataset::StreamDataset(const config::Run& run, std::unique_ptr<TokenStream> stream,
+                             const std::optional<DataSplit>& split)
     : stream_(std::move(stream)),
       unit_(token_name(run.data())),
       length_(run.data().length()),
+      stride_(run.evaluation().stride() == 0 ? length_ : run.evaluation().stride()),
       seed_(run.training().seed()),
-      split_(split_of(run.data(), stream_->size(), unit_, stream_->path())) {
+      split_(split ? *split : split_of(run.data(), stream_->size(), unit_, stream_->path())) {
   require_sequence(split_.train, "training");
   require_sequence(split_.validation, "held-out");
 
-  // A window needs one token to predict.
-  windows_ = (split_.validation.size() - 1 + length_ - 1) / length_;
+  // Tokens to predict after those of the first window.
+  const int64_t rest = split_.validation.size() - 1 - length_;
+  windows_ = 1 + (std::max<int64_t>(0, rest) + stride_ - 1) / stride_;
   const int64_t wanted = run.evaluation().sequences();
   selected_windows_ = wanted == 0 ? windows_ : std::min(wanted, windows_);
 }
@@ -32,7 +35,7 @@ TokenBatch StreamDataset::training_batch(int64_t step, int64_t first_sample,
   for (int64_t row = 0; row < samples; ++row) {
     const int64_t start =
         draw_sample(seed_, step, first_sample + row, split_.train.size() - length_);
-    fill_row(split_.train.begin + start, split_.train.end, row, batch);
+    fill_row(split_.train.begin + start, split_.train.end, 0, row, batch);
   }
   return batch;
 }
@@ -42,17 +45,20 @@ TokenBatch StreamDataset::validation_batch(int64_t first, int64_t samples) const
   TokenBatch batch = make_batch(samples, length_);
   for (int64_t row = 0; row < samples; ++row) {
     const int64_t window = (first + row) * windows_ / selected_windows_;
-    fill_row(split_.validation.begin + window * length_, split_.validation.end, row, batch);
+    fill_row(split_.validation.begin + window * stride_, split_.validation.end,
+             window == 0 ? 0 : length_ - stride_, row, batch);
   }
   return batch;
 }
 
 std::string StreamDataset::description() const {
+  const std::string overlap =
+      stride_ == length_ ? "" : fmt::format(", {} {}s apart,", stride_, unit_);
   return fmt::format(
       "{0}s of {1}: training [{2}, {3}), held-out [{4}, {5}), of which {6} of {7} sequences of {8} "
-      "{0}s are evaluated",
+      "{0}s{9} are evaluated",
       unit_, stream_->path(), split_.train.begin, split_.train.end, split_.validation.begin,
-      split_.validation.end, selected_windows_, windows_, length_);
+      split_.validation.end, selected_windows_, windows_, length_, overlap);
 }
 
 void StreamDataset::require_sequence(const DataRange& range, const char* part) const {
@@ -63,13 +69,14 @@ void StreamDataset::require_sequence(const DataRange& range, const char* part) c
       stream_->path(), part, range.size(), stream_->size(), unit_, length_, length_ + 1));
 }
 
-void StreamDataset::fill_row(int64_t begin, int64_t end, int64_t row, TokenBatch& batch) const {
+void StreamDataset::fill_row(int64_t begin, int64_t end, int64_t ignored, int64_t row,
+                             TokenBatch& batch) const {
   std::vector<int32_t> window(static_cast<size_t>(std::min(length_ + 1, end - begin)));
   stream_->read(begin, window);
   int32_t* const tokens = batch.tokens.data<int32_t>() + row * length_;
   int32_t* const labels = batch.labels.data<int32_t>() + row * length_;
   for (size_t i = 0; i < static_cast<size_t>(length_); ++i) {
-    const bool labelled = i + 1 < window.size();
+    const bool labelled = i >= static_cast<size_t>(ignored) && i + 1 < window.size();
     tokens[i] = i < window.size() ? window[i] : 0;
     labels[i] = labelled ? window[i + 1] : kIgnoredLabel;
     batch.valid_labels += labelled;

@@ -1,20 +1,25 @@
 // Sequences out of one long stream of tokens.
 #pragma once
 
+#include <memory>
+#include <optional>
+
 #include "trainer/data/dataset.h"
 #include "trainer/data/split.h"
 #include "trainer/data/token_stream.h"
 
 namespace reformer {
 
-/// Training sequences start anywhere in the training part. Held-out sequences are consecutive
-/// windows of the held-out part that overlap by the one token that is a label in the first and a
-/// token in the second: every token but the first is predicted once. The last window is filled up
-/// with ignored labels.
+/// Training sequences start anywhere in the training part. Held-out sequences are windows of the
+/// held-out part that start evaluation.stride tokens apart. A label counts in the first window that
+/// has it, so every token but the first of all is predicted once. The last window is filled up with
+/// ignored labels.
 class StreamDataset final : public Dataset {
  public:
-  /// Throws DataError when either part is too short for one sequence.
-  StreamDataset(const config::Run& run, std::unique_ptr<TokenStream> stream);
+  /// In the parts that `split` names, or `run`. Throws DataError when either is too short for one
+  /// sequence.
+  StreamDataset(const config::Run& run, std::unique_ptr<TokenStream> stream,
+                const std::optional<DataSplit>& split = {});
 
   TokenBatch training_batch(int64_t step, int64_t first_sample, int64_t samples) const override;
   int64_t validation_sequences() const override { return selected_windows_; }
@@ -23,12 +28,14 @@ class StreamDataset final : public Dataset {
 
  private:
   void require_sequence(const DataRange& range, const char* part) const;
-  /// Fills row `row` with the window at `begin`, as far as `end` allows.
-  void fill_row(int64_t begin, int64_t end, int64_t row, TokenBatch& batch) const;
+  /// Fills row `row` with the window at `begin`, as far as `end` allows; the first `ignored` labels
+  /// do not count.
+  void fill_row(int64_t begin, int64_t end, int64_t ignored, int64_t row, TokenBatch& batch) const;
 
   std::unique_ptr<TokenStream> stream_;
   const char* unit_;  // what a token is
   int64_t length_;
+  int64_t stride_;
   uint64_t seed_;
   DataSplit split_;
   int64_t windows_ = 0;           // windows in the held-out part

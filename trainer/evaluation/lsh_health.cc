@@ -235,16 +235,25 @@ double LshHealth::found_mass(const Head& head, int32_t position,
   return std::isfinite(found / total) ? found / total : 0;
 }
 
-std::string summarize(const std::vector<HeadHealth>& health) {
+const HeadHealth& least_found(const std::vector<HeadHealth>& health) {
   CHECK(!health.empty());
-  double sum = 0;
-  for (const HeadHealth& head : health) sum += head.found_mass;
-  const auto least = std::min_element(
+  return *std::min_element(
       health.begin(), health.end(),
       [](const HeadHealth& a, const HeadHealth& b) { return a.found_mass < b.found_mass; });
+}
+
+double mean_of(const std::vector<HeadHealth>& health, double HeadHealth::*value) {
+  CHECK(!health.empty());
+  double sum = 0;
+  for (const HeadHealth& head : health) sum += head.*value;
+  return sum / static_cast<double>(health.size());
+}
+
+std::string summarize(const std::vector<HeadHealth>& health) {
+  const HeadHealth& least = least_found(health);
   return fmt::format("LSH finds {:.1f}% of the attention, least {:.1f}% in layer {}, head {}",
-                     sum / static_cast<double>(health.size()) * 100, least->found_mass * 100,
-                     least->layer, least->head);
+                     mean_of(health, &HeadHealth::found_mass) * 100, least.found_mass * 100,
+                     least.layer, least.head);
 }
 
 std::string describe(const std::vector<HeadHealth>& health) {

@@ -64,6 +64,10 @@ class LshHealth {
   std::vector<Tally> tallies_;
 };
 
+/// The head that finds least, and the means over all. REQUIRES: not empty.
+const HeadHealth& least_found(const std::vector<HeadHealth>& health);
+double mean_of(const std::vector<HeadHealth>& health, double HeadHealth::*value);
+
 /// "LSH finds 81.2% of the attention, least 54.0% in layer 3, head 1". REQUIRES: not empty.
 std::string summarize(const std::vector<HeadHealth>& health);
 

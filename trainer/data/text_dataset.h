@@ -1,0 +1,25 @@
+// A text as data: what a model is evaluated on besides the data that it was trained with.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "trainer/data/dataset.h"
+#include "trainer/data/tokenizer.h"
+
+namespace reformer {
+
+/// A whole file, all of it held out.
+struct TextDataset {
+  std::unique_ptr<Dataset> dataset;
+  int64_t predicted_bytes = 0;  // of all tokens but the first
+};
+
+/// The file `path` in sequences of data.length that start evaluation.stride apart, of which
+/// evaluation.sequences are evaluated.
+/// Throws DataError when it is missing, unreadable, empty or too short for one sequence, or has
+/// something that no token stands for.
+TextDataset make_text_dataset(const config::Run& run, const std::string& path,
+                              const Tokenizer& tokenizer);
+
+}  // namespace reformer
