@@ -53,6 +53,13 @@ check "and the loss" [ "$before" != "$(grep -o 'held-out loss [0-9.]*' out.txt)"
 expect_success "train where the configuration lies" bash -c "cd back && '$program' train config.txtpb"
 check "gives the same losses" [ "$(losses run)" = "$(losses back)" ]
 
+# The same weights in strictly causal attention.
+expect_success "import as STRICT" \
+  "$program" import --from hf "$torch/model" strict "${settings[@]}" --set model.lsh.mode=STRICT
+check "has the same parameters" [ "$imported" = "$(digest strict)" ]
+expect_success "train it" "$program" train strict/config.txtpb
+check "as STRICT" grep -q "layer 1: LSH STRICT" strict/train.log
+
 # Refusals leave nothing behind.
 expect_error "a run that has begun" 4 "run/checkpoints: has checkpoints already" \
   "$program" import --from hf "$torch/model" run "${settings[@]}"

@@ -3,184 +3,34 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include "trainer/config/derive.h"
-#include "trainer/config/schema.h"
-#include "trainer/config/source.h"
+#include "trainer/weights/json_settings.h"
 
 namespace reformer {
 namespace {
 
-using google::protobuf::FieldDescriptor;
 using Json = nlohmann::json;
 
 // Keys that leave the numbers of a given model and sequence alone: names, special tokens, initial
 // values, generation, memory, and those that the library itself no longer reads.
-constexpr const char* kWithoutEffect[] = {"_name_or_path",
-                                          "add_cross_attention",
-                                          "architectures",
-                                          "axial_norm_std",
-                                          "bad_words_ids",
-                                          "begin_suppress_tokens",
-                                          "bos_token_id",
-                                          "chunk_size_feed_forward",
-                                          "chunk_size_lm_head",
-                                          "classifier_dropout",
-                                          "cross_attention_hidden_size",
-                                          "decoder_start_token_id",
-                                          "diversity_penalty",
-                                          "do_sample",
-                                          "dtype",
-                                          "early_stopping",
-                                          "encoder_no_repeat_ngram_size",
-                                          "eos_token_id",
-                                          "exponential_decay_length_penalty",
-                                          "finetuning_task",
-                                          "forced_bos_token_id",
-                                          "forced_eos_token_id",
-                                          "id2label",
-                                          "initializer_range",
-                                          "intermediate_size",
-                                          "is_encoder_decoder",
-                                          "label2id",
-                                          "length_penalty",
-                                          "max_length",
-                                          "min_length",
-                                          "no_repeat_ngram_size",
-                                          "num_beam_groups",
-                                          "num_beams",
-                                          "num_chunks_after",
-                                          "num_chunks_before",
-                                          "num_labels",
-                                          "num_return_sequences",
-                                          "output_attentions",
-                                          "output_hidden_states",
-                                          "output_past",
-                                          "output_scores",
-                                          "pad_token_id",
-                                          "prefix",
-                                          "problem_type",
-                                          "remove_invalid_values",
-                                          "repetition_penalty",
-                                          "return_dict",
-                                          "return_dict_in_generate",
-                                          "sep_token_id",
-                                          "suppress_tokens",
-                                          "task_specific_params",
-                                          "temperature",
-                                          "tf_legacy_loss",
-                                          "tie_encoder_decoder",
-                                          "tokenizer_class",
-                                          "top_k",
-                                          "top_p",
-                                          "torch_dtype",
-                                          "torchscript",
-                                          "transformers_version",
-                                          "typical_p",
-                                          "use_bfloat16",
-                                          "use_cache"};
-
-/// Values by key, each checked, with the library's defaults; notes which keys were asked for.
-class Settings {
- public:
-  Settings(const std::string& text, const std::string& name)
-      : name_(name), values_(Json::parse(text, nullptr, /*allow_exceptions=*/false)) {
-    if (!values_.is_object()) throw_config_error(name, "is no JSON object", "a config.json");
-  }
-
-  /// nullptr when the file leaves it out.
-  const Json* find(const std::string& key) {
-    known_.insert(key);
-    const auto found = values_.find(key);
-    return found == values_.end() ? nullptr : &*found;
-  }
-
-  /// `path` is the field of run.proto whose limits hold for the value.
-  int64_t integer(const std::string& key, int64_t otherwise, const std::string& path) {
-    const Json* const value = find(key);
-    return value == nullptr ? otherwise : integer_of(key, *value, path);
-  }
-
-  std::vector<int64_t> integers(const std::string& key, std::vector<int64_t> otherwise,
-                                const std::string& path) {
-    const Json* const values = find(key);
-    if (values == nullptr) return otherwise;
-    if (!values->is_array() || values->empty()) refuse(key, "is no list", "a list of numbers");
-    std::vector<int64_t> integers;
-    for (const Json& value : *values) integers.push_back(integer_of(key, value, path));
-    return integers;
-  }
-
-  int64_t integer_of(const std::string& key, const Json& value, const std::string& path) const {
-    const FieldDescriptor& field = *find_fields(path).back();
-    if (!value.is_number_integer()) {
-      refuse(key, "is no whole number", describe_legal_values(field));
-    }
-    const auto number = value.get<double>();
-    const config::Limits& limits = field.options().GetExtension(config::limits);
-    if (number < limits.min() || number > limits.max()) {
-      refuse(key, "is out of range", describe_legal_values(field));
-    }
-    return value.get<int64_t>();
-  }
-
-  double real(const std::string& key, double otherwise, const std::string& path) {
-    const Json* const value = find(key);
-    if (value == nullptr) return otherwise;
-    const FieldDescriptor& field = *find_fields(path).back();
-    if (!value->is_number()) refuse(key, "is no number", describe_legal_values(field));
-    const auto number = value->get<double>();
-    const config::Limits& limits = field.options().GetExtension(config::limits);
-    if (!(number >= limits.min() && number <= limits.max())) {
-      refuse(key, "is out of range", describe_legal_values(field));
-    }
-    return number;
-  }
-
-  bool boolean(const std::string& key, bool otherwise) {
-    const Json* const value = find(key);
-    if (value == nullptr) return otherwise;
-    if (!value->is_boolean()) refuse(key, "is neither true nor false", "true or false");
-    return value->get<bool>();
-  }
-
-  /// For a setting that only one value of can be computed here.
-  void require(const std::string& key, const Json& otherwise, const Json& only,
-               const std::string& message) {
-    const Json* const value = find(key);
-    if ((value == nullptr ? otherwise : *value) != only) refuse(key, message, only.dump());
-  }
-
-  [[noreturn]] void refuse(const std::string& key, const std::string& message,
-                           const std::string& legal) const {
-    constexpr size_t kLongest = 60;
-    const auto found = values_.find(key);
-    std::string value = found == values_.end() ? "left out" : found->dump();
-    if (value.size() > kLongest) value = "…";
-    throw_config_error(fmt::format("{}: {} {}", name_, key, value), message, legal);
-  }
-
-  /// Keys that nobody asked for and that may mean something.
-  std::vector<std::string> unknown_keys() const {
-    std::set<std::string> known = known_;
-    known.insert(std::begin(kWithoutEffect), std::end(kWithoutEffect));
-    std::vector<std::string> unknown;
-    for (const auto& [key, value] : values_.items()) {
-      if (known.count(key) == 0) unknown.push_back(key);
-    }
-    return unknown;
-  }
-
- private:
-  std::string name_;
-  Json values_;
-  std::set<std::string> known_;
-};
+constexpr const char* kWithoutEffect =
+    "_name_or_path add_cross_attention architectures axial_norm_std bad_words_ids "
+    "begin_suppress_tokens bos_token_id chunk_size_feed_forward chunk_size_lm_head "
+    "classifier_dropout cross_attention_hidden_size decoder_start_token_id diversity_penalty "
+    "do_sample dtype early_stopping encoder_no_repeat_ngram_size eos_token_id "
+    "exponential_decay_length_penalty finetuning_task forced_bos_token_id "
+    "forced_eos_token_id id2label initializer_range intermediate_size is_encoder_decoder "
+    "label2id length_penalty max_length min_length no_repeat_ngram_size num_beam_groups "
+    "num_beams num_chunks_after num_chunks_before num_labels num_return_sequences "
+    "output_attentions output_hidden_states output_past output_scores pad_token_id prefix "
+    "problem_type remove_invalid_values repetition_penalty return_dict "
+    "return_dict_in_generate sep_token_id suppress_tokens task_specific_params temperature "
+    "tf_legacy_loss tie_encoder_decoder tokenizer_class top_k top_p torch_dtype torchscript "
+    "transformers_version typical_p use_bfloat16 use_cache";
 
 /// The shortest beginning that, repeated, gives all layers.
 std::vector<config::Model::LayerKind> pattern_of(
@@ -193,7 +43,7 @@ std::vector<config::Model::LayerKind> pattern_of(
   return layers;
 }
 
-void read_layers(Settings& settings, config::Model& model) {
+void read_layers(JsonSettings& settings, config::Model& model) {
   constexpr const char* kLegal = "a list of 1 to 1024 times \"lsh\" or \"local\"";
   std::vector<config::Model::LayerKind> layers;
   const Json otherwise = {"local", "lsh", "local", "lsh", "local", "lsh"};
@@ -221,7 +71,7 @@ bool has_layer(const config::Model& model, config::Model::LayerKind kind) {
   return std::find(pattern.begin(), pattern.end(), kind) != pattern.end();
 }
 
-void read_sizes(Settings& settings, config::Model& model) {
+void read_sizes(JsonSettings& settings, config::Model& model) {
   model.set_vocabulary(settings.integer("vocab_size", 320, "model.vocabulary"));
   model.set_width(settings.integer("hidden_size", 256, "model.width"));
   model.set_ff_width(settings.integer("feed_forward_size", 512, "model.ff_width"));
@@ -248,7 +98,8 @@ std::vector<int64_t> usual_buckets(int64_t max_length, int64_t chunk_length) {
   return {int64_t{1} << power / 2, int64_t{1} << (power - power / 2)};
 }
 
-std::vector<int64_t> read_buckets(Settings& settings, int64_t max_length, int64_t chunk_length) {
+std::vector<int64_t> read_buckets(JsonSettings& settings, int64_t max_length,
+                                  int64_t chunk_length) {
   const std::string key = "num_buckets";
   const Json* const given = settings.find(key);
   if (given == nullptr || given->is_null()) return usual_buckets(max_length, chunk_length);
@@ -269,13 +120,13 @@ std::vector<int64_t> read_buckets(Settings& settings, int64_t max_length, int64_
   return buckets;
 }
 
-void require_look_back(Settings& settings, const std::string& kind) {
+void require_look_back(JsonSettings& settings, const std::string& kind) {
   const std::string what = "a query sees its own chunk and the one before";
   settings.require(kind + "_num_chunks_before", 1, 1, "is not computed here: " + what);
   settings.require(kind + "_num_chunks_after", 0, 0, "is not computed here: " + what);
 }
 
-void read_attention(Settings& settings, config::Model& model) {
+void read_attention(JsonSettings& settings, config::Model& model) {
   const bool bidirectional = !settings.boolean("is_decoder", false);
   if (has_layer(model, config::Model::LSH)) {
     config::Lsh& lsh = *model.mutable_lsh();
@@ -305,7 +156,7 @@ void read_attention(Settings& settings, config::Model& model) {
   }
 }
 
-void read_positions(Settings& settings, config::Model& model) {
+void read_positions(JsonSettings& settings, config::Model& model) {
   constexpr size_t kMostAxes = 4;
   config::Positions& positions = *model.mutable_positions();
   const std::vector<int64_t> extents =
@@ -343,7 +194,7 @@ void read_positions(Settings& settings, config::Model& model) {
   for (const int64_t width : widths) positions.add_widths(width);
 }
 
-void read_dropout(Settings& settings, HuggingFaceModel& read) {
+void read_dropout(JsonSettings& settings, HuggingFaceModel& read) {
   config::Model& model = read.model;
   model.set_dropout(settings.real("hidden_dropout_prob", 0.05, "model.dropout"));
   const double lsh =
@@ -362,7 +213,7 @@ void read_dropout(Settings& settings, HuggingFaceModel& read) {
 }  // namespace
 
 HuggingFaceModel read_hugging_face_config(const std::string& text, const std::string& name) {
-  Settings settings(text, name);
+  JsonSettings settings(text, name);
   HuggingFaceModel read;
   settings.require("model_type", nullptr, "reformer", "is another kind of model");
   settings.require("tie_word_embeddings", false, false, "cannot be: the head is twice as wide");
@@ -391,7 +242,7 @@ HuggingFaceModel read_hugging_face_config(const std::string& text, const std::st
         "local_num_chunks_after"}) {
     settings.find(key);
   }
-  const std::vector<std::string> unknown = settings.unknown_keys();
+  const std::vector<std::string> unknown = settings.unknown_keys(kWithoutEffect);
   if (!unknown.empty()) {
     read.notes.push_back(
         fmt::format("left out of account, because unknown here: {}", fmt::join(unknown, ", ")));

@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <optional>
 
 #include <fmt/format.h>
-#include <zip.h>
 
 #include "kernels/core/check.h"
 #include "kernels/core/errors.h"
 #include "trainer/data/mapped_file.h"
+#include "trainer/weights/zip_archive.h"
 
 namespace reformer {
 namespace {
@@ -26,82 +27,6 @@ bool begins_with(std::span<const uint8_t> bytes, std::span<const uint8_t> magic)
 [[noreturn]] void fail(const std::string& path, const std::string& message) {
   throw DataError(fmt::format("{}: {}", path, message));
 }
-
-class ZipArchive {
- public:
-  explicit ZipArchive(const std::string& path) : path_(path) {
-    int code = 0;
-    archive_.reset(zip_open(path.c_str(), ZIP_RDONLY, &code));
-    if (archive_) return;
-    zip_error_t error;
-    zip_error_init_with_code(&error, code);
-    const std::string reason = zip_error_strerror(&error);
-    zip_error_fini(&error);
-    fail(path, fmt::format("is a damaged archive, or cut off: {}", reason));
-  }
-
-  std::vector<std::string> names() const {
-    std::vector<std::string> names;
-    const zip_int64_t entries = zip_get_num_entries(archive_.get(), 0);
-    for (zip_int64_t i = 0; i < entries; ++i) {
-      const char* const name = zip_get_name(archive_.get(), static_cast<zip_uint64_t>(i), 0);
-      names.emplace_back(name == nullptr ? "" : name);
-    }
-    return names;
-  }
-
-  bool has(const std::string& name) const {
-    return zip_name_locate(archive_.get(), name.c_str(), 0) >= 0;
-  }
-
-  /// The whole entry, against its checksum. torch.save never compresses, so a small file cannot ask
-  /// for much memory.
-  std::vector<uint8_t> read(const std::string& name) const {
-    std::vector<uint8_t> bytes(size_of(name));
-    const std::unique_ptr<zip_file_t, CloseEntry> entry(zip_fopen(archive_.get(), name.c_str(), 0));
-    if (!entry) fail_in(name, zip_strerror(archive_.get()));
-    size_t done = 0;
-    while (done < bytes.size()) {
-      const zip_int64_t count = zip_fread(entry.get(), bytes.data() + done, bytes.size() - done);
-      if (count <= 0) fail_in(name, zip_file_strerror(entry.get()));
-      done += static_cast<size_t>(count);
-    }
-    // The checksum is compared at the end.
-    char beyond = 0;
-    if (zip_fread(entry.get(), &beyond, 1) != 0) fail_in(name, zip_file_strerror(entry.get()));
-    return bytes;
-  }
-
-  /// Bytes of an entry. Throws DataError when there is none.
-  size_t size_of(const std::string& name) const {
-    zip_stat_t entry;
-    zip_stat_init(&entry);
-    if (zip_stat(archive_.get(), name.c_str(), 0, &entry) != 0) {
-      fail_in(name, zip_strerror(archive_.get()));
-    }
-    constexpr zip_uint64_t kNeeded = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
-    if ((entry.valid & kNeeded) != kNeeded || entry.comp_method != ZIP_CM_STORE ||
-        entry.size != entry.comp_size) {
-      fail_in(name, "compressed, which torch.save does not do");
-    }
-    return entry.size;
-  }
-
- private:
-  struct CloseArchive {
-    void operator()(zip_t* archive) const { zip_discard(archive); }
-  };
-  struct CloseEntry {
-    void operator()(zip_file_t* entry) const { zip_fclose(entry); }
-  };
-
-  [[noreturn]] void fail_in(const std::string& name, const std::string& reason) const {
-    fail(path_, fmt::format("entry {}: {}", name, reason));
-  }
-
-  std::string path_;
-  std::unique_ptr<zip_t, CloseArchive> archive_;
-};
 
 /// Entries NAME/data.pkl, NAME/data/KEY for each storage, NAME/byteorder and others.
 class ArchiveContainer final : public TorchContainer {
@@ -155,7 +80,7 @@ class ArchiveContainer final : public TorchContainer {
   ZipArchive archive_;
   std::string folder_;  // with its slash
   Pickle pickle_;
-  std::string key_ = "/";  // of the storage that was read last; no key has a slash
+  std::optional<std::string> key_;  // of the storage that was read last
   std::vector<uint8_t> storage_;
 };
 
@@ -179,21 +104,22 @@ class OldContainer final : public TorchContainer {
   void locate(const std::vector<TorchStorage>& storages) override {
     const Pickle keys = next();
     if (!keys.value().is(PickleValue::Kind::kList)) fail(path_, "has no list of storages");
+    std::map<std::string, TorchStorage> by_key;
+    for (const TorchStorage& storage : storages) by_key.emplace(storage.key, storage);
     for (const PickleValue* const key : keys.value().items) {
-      const auto storage =
-          std::find_if(storages.begin(), storages.end(),
-                       [&](const TorchStorage& other) { return other.key == key->text; });
-      if (storage == storages.end()) {
+      const auto found = by_key.find(key->text);
+      if (found == by_key.end()) {
         fail(path_, fmt::format("storage {} belongs to no tensor", key->text));
       }
+      const TorchStorage& storage = found->second;
       uint64_t elements = 0;
       const std::span<const uint8_t> count = take(sizeof(elements), key->text);
       std::memcpy(&elements, count.data(), sizeof(elements));
-      if (elements != storage->bytes / storage->element_bytes) {
+      if (elements != storage.bytes / storage.element_bytes) {
         fail(path_, fmt::format("storage {} has {} elements, and its tensors say {}", key->text,
-                                elements, storage->bytes / storage->element_bytes));
+                                elements, storage.bytes / storage.element_bytes));
       }
-      places_[key->text] = take(storage->bytes, key->text);
+      places_[key->text] = take(storage.bytes, key->text);
     }
     for (const TorchStorage& storage : storages) {
       if (places_.count(storage.key) == 0) {
