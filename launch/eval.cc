@@ -11,11 +11,13 @@
 #include "kernels/cpu/cpu_backend.h"
 #include "launch/commands.h"
 #include "launch/exit_codes.h"
+#include "launch/gnuplot.h"
 #include "trainer/config/config.h"
 #include "trainer/data/text_dataset.h"
 #include "trainer/evaluation/round_sweep.h"
 #include "trainer/memory_plan.h"
 #include "trainer/metrics.h"
+#include "trainer/plot/sweep_plot.h"
 #include "trainer/saved_state.h"
 
 namespace reformer {
@@ -26,6 +28,7 @@ struct Arguments {
   std::string file;
   std::vector<std::string> rounds;
   int64_t seeds = 3;
+  std::string plot;
   int64_t lsh_queries = 0;
   std::vector<std::string> overrides;
 };
@@ -56,6 +59,7 @@ void require_hashed_layer(const ModelSpec& model, const char* option) {
 int run(const Arguments& arguments) {
   std::vector<int64_t> rounds;
   for (const std::string& text : arguments.rounds) rounds.push_back(parse_rounds(text));
+  if (!arguments.plot.empty()) picture_format(arguments.plot);  // before any work
   const CheckpointReader checkpoint = require_newest(arguments.run_directory, say);
   RunConfig config =
       parse_config(checkpoint.manifest().config(), checkpoint.path(), arguments.overrides);
@@ -80,16 +84,26 @@ int run(const Arguments& arguments) {
   load_parameters(checkpoint, state.spec, *backend, state.parameters);
   SelfCommunicator alone;
   say(fmt::format("{}, {}", checkpoint.path(), dataset.description()));
+  const char* const token = token_name(config.run.data());
   if (!rounds.empty()) {
-    say(describe(sweep_rounds(config.run, dataset, alone, state, rounds, arguments.seeds),
-                 token_name(config.run.data())));
+    const std::vector<SweepPoint> points =
+        sweep_rounds(config.run, dataset, alone, state, rounds, arguments.seeds);
+    say(describe(points, token));
+    if (arguments.plot.empty()) return kExitOk;
+    draw_picture(arguments.plot, [&](const std::string& path) {
+      return sweep_plot(points, token,
+                        {.title = arguments.run_directory,
+                         .path = path,
+                         .format = picture_format(arguments.plot)});
+    });
+    say(fmt::format("wrote {}", arguments.plot));
     return kExitOk;
   }
   LshHealth health(config.model, arguments.lsh_queries, config.run.evaluation().seed());
   EvaluationOptions options;
   if (arguments.lsh_queries > 0) options.health = &health;
   const EvaluationResult result = evaluate(config.run, dataset, alone, state, options);
-  say(describe(result, token_name(config.run.data())));
+  say(describe(result, token));
   if (text.predicted_bytes > 0 && config.run.data().source() == config::Data::TOKENS) {
     const double nats = result.loss * static_cast<double>(result.tokens);
     say(fmt::format("{:.4f} bits/byte over {} bytes",
@@ -120,6 +134,9 @@ Command add_eval_command(CLI::App& program) {
       ->check(CLI::Range(int64_t{1}, int64_t{1000}))
       ->needs(rounds)
       ->capture_default_str();
+  app->add_option("--plot", arguments->plot,
+                  "With --rounds: draw the table too, as NAME.svg or NAME.png; needs gnuplot")
+      ->needs(rounds);
   app->add_option("--lsh-queries", arguments->lsh_queries,
                   "Compare this many queries of each sequence with attention to all keys, and show "
                   "how well the hash of each layer and head works")

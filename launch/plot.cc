@@ -1,116 +1,35 @@
 // `reformer plot`: a run as a figure.
-#include <cerrno>
-#include <cstdlib>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string>
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "kernels/core/errors.h"
 #include "launch/commands.h"
 #include "launch/exit_codes.h"
+#include "launch/gnuplot.h"
 #include "trainer/metrics_history.h"
-#include "trainer/plot_script.h"
+#include "trainer/plot/run_plot.h"
 #include "trainer/run_directory.h"
 
 namespace reformer {
 namespace {
-
-namespace fs = std::filesystem;
 
 struct Arguments {
   std::string run_directory;
   std::string output;
 };
 
-/// A directory of its own, gone at the end.
-class ScratchDirectory {
- public:
-  ScratchDirectory() : path_((fs::temp_directory_path() / "reformer-plot-XXXXXX").string()) {
-    if (mkdtemp(path_.data()) == nullptr) {
-      throw DataError(fmt::format("{}: cannot be created: {}", path_, std::strerror(errno)));
-    }
-  }
-  ~ScratchDirectory() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  ScratchDirectory(const ScratchDirectory&) = delete;
-  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
-
-  std::string operator/(const char* name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
-
-/// The format that the name of the picture asks for.
-std::string format_of(const std::string& path) {
-  const std::string extension = fs::path(path).extension().string();
-  if (extension == ".svg" || extension == ".png") return extension.substr(1);
-  throw ConfigError(fmt::format("{}: is no name of a picture, legal: NAME.svg, NAME.png", path));
-}
-
-/// Runs gnuplot on a script, without the user's own settings. What it says goes to `messages`.
-void run_gnuplot(const std::string& script, const std::string& messages) {
-  std::string program = "gnuplot";
-  std::string without_settings = "-d";
-  std::string argument = script;
-  char* const arguments[] = {program.data(), without_settings.data(), argument.data(), nullptr};
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, messages.c_str(),
-                                   O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  pid_t process = 0;
-  const int error = posix_spawnp(&process, program.c_str(), &actions, nullptr, arguments, environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (error == ENOENT) {
-    throw ConfigError("gnuplot is not installed; its Debian package is gnuplot-nox");
-  }
-  if (error != 0) throw ConfigError(fmt::format("gnuplot: {}", std::strerror(error)));
-  int status = 0;
-  while (waitpid(process, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
-  std::ifstream file(messages);
-  std::string line;
-  while (line.empty() && std::getline(file, line)) {
-  }
-  throw DataError(fmt::format("gnuplot failed: {}", line.empty() ? "it said nothing" : line));
-}
-
-/// Beside `to` first, so that nobody sees half a picture.
-void put_in_place(const std::string& from, const std::string& to) {
-  const std::string partial = to + ".partial";
-  std::error_code error;
-  fs::copy_file(from, partial, fs::copy_options::overwrite_existing, error);
-  if (!error) fs::rename(partial, to, error);
-  if (!error) return;
-  const std::string reason = error.message();
-  fs::remove(partial, error);
-  throw DataError(fmt::format("{}: cannot be written: {}", to, reason));
-}
-
 int run(const Arguments& arguments) {
   const RunDirectory directory{arguments.run_directory};
   const std::string output =
       arguments.output.empty() ? directory.path + "/plot.svg" : arguments.output;
-  const std::string format = format_of(output);
+  const std::string format = picture_format(output);
   const MetricsHistory history = read_metrics(directory.metrics());
   if (history.steps.empty()) throw DataError(directory.metrics() + ": has no step yet");
-  const ScratchDirectory scratch;
-  const std::string picture = scratch / "picture";
-  std::ofstream(scratch / "script")
-      << plot_script(history, {.title = directory.path, .path = picture, .format = format});
-  run_gnuplot(scratch / "script", scratch / "messages");
-  put_in_place(picture, output);
+  draw_picture(output, [&](const std::string& path) {
+    return run_plot(history, {.title = directory.path, .path = path, .format = format});
+  });
   fmt::print("wrote {}\n", output);
   return kExitOk;
 }

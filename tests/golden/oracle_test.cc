@@ -88,7 +88,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, OracleTest,
                          ::testing::Values("strict", "strict_rounds", "strict_corrected",
                                            "strict_masked", "own_bucket", "own_bucket_corrected",
                                            "corrected", "bidirectional"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& test) { return test.param; });
 
 }  // namespace
 }  // namespace reformer

@@ -24,12 +24,20 @@ for title in "the run.*s 1st" "loss (nats per token)" "held-out bits/byte" "grad
   "each step" "held-out" "step"; do
   check "it has '$title'" grep -q "<text>.*$title.*</text>" "$run/plot.svg"
 done
-check "and a curve for each number, two for the loss" [ "$(curves "$run/plot.svg")" = 5 ]
+check "and a curve for each number, two for the loss, three of the hash" [ "$(curves "$run/plot.svg")" = 8 ]
 check "gnuplot had nothing to say" [ ! -s err.txt ]
 expect_success "plot as PNG" "$program" plot "$run" picture.png
 check "it is one" [ "$(head -c 4 picture.png | tail -c 3)" = PNG ]
 expect_success "plot over another" "$program" plot "$run" picture.png
 check "nothing is left beside it" [ "$(ls | grep -c picture)" = 1 ]
+
+# Other numbers of rounds as a figure.
+expect_success "plot of rounds" "$program" eval "$run" --rounds 1,2,full --seeds 2 --plot rounds.svg
+check "has a curve and a line" [ "$(curves rounds.svg)" = 2 ]
+check "and says what it is of" grep -q "<text>.*held-out bits/byte.*</text>" rounds.svg
+expect_error "a picture in another format" 2 "rounds.gif: .*NAME.svg" \
+  "$program" eval "$run" --rounds 1 --plot rounds.gif
+expect_status "a plot without rounds" 2 "$program" eval "$run" --plot rounds.svg
 
 # A run of many steps, one of a single step, and one without finite numbers.
 mkdir long one bad empty

@@ -23,12 +23,13 @@ trainer/config      TRAINER
 trainer/data        TRAINER
 trainer/evaluation  TRAINER
 trainer/generation  TRAINER
+trainer/plot        TRAINER
 trainer/weights     TRAINER
 trainer             TRAINER
 launch              launch kernels/cpu/cpu_backend.h TRAINER
 '
 trainer='trainer trainer/checkpoint trainer/checks trainer/config trainer/data trainer/evaluation
-         trainer/generation trainer/model trainer/weights configs kernels kernels/core comm'
+         trainer/generation trainer/model trainer/plot trainer/weights configs kernels kernels/core comm'
 rules=${rules//TRAINER/${trainer//$'\n'/ }}
 
 find . \( -path './.*' -o -path ./build -o -path ./data -o -path ./runs \) -prune -o \

@@ -4,20 +4,15 @@
 #include <string>
 
 #include "trainer/metrics_history.h"
+#include "trainer/plot/gnuplot_text.h"
 
 namespace reformer {
-
-struct PlotOptions {
-  std::string title;
-  std::string path;            // of the picture
-  std::string format = "svg";  // or "png"
-};
 
 /// A script that draws four panels over the steps: loss and held-out loss, held-out bits/byte,
 /// gradient norm, and tokens/s; and two more on the hash, where
 /// evaluations have looked at it. Where there are many steps, their running mean is drawn over
 /// them, and neighbouring ones become one point. What is not finite is left out. REQUIRES: at least
 /// one step.
-std::string plot_script(const MetricsHistory& history, const PlotOptions& options);
+std::string run_plot(const MetricsHistory& history, const PlotOptions& options);
 
 }  // namespace reformer

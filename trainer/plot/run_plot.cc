@@ -1,7 +1,6 @@
-#include "trainer/plot_script.h"
+#include "trainer/plot/run_plot.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <vector>
 
@@ -9,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "kernels/core/check.h"
+#include "trainer/plot/gnuplot_text.h"
 
 namespace reformer {
 namespace {
@@ -154,19 +154,9 @@ Panel overflow_panel(const MetricsHistory& history) {
                       })}}};
 }
 
-/// In gnuplot's quotes, where a quote is written twice and nothing else means anything.
-std::string quoted(const std::string& text) {
-  std::string result = "'";
-  for (const char c : text) {
-    if (c == '\'') result += c;
-    result += std::iscntrl(static_cast<unsigned char>(c)) != 0 ? '?' : c;
-  }
-  return result + "'";
-}
-
 /// Draws what the panel has to show, or says that it is nothing.
 void draw(const Panel& panel, const std::string& name, std::string* script) {
-  *script += fmt::format("set title {}\n", quoted(panel.title));
+  *script += fmt::format("set title {}\n", gnuplot_quoted(panel.title));
   std::vector<std::string> plots;
   for (const Curve& curve : panel.curves) {
     if (curve.points.empty()) continue;
@@ -176,7 +166,8 @@ void draw(const Panel& panel, const std::string& name, std::string* script) {
       *script += fmt::format("{} {:.9g}\n", point.step, point.value);
     }
     *script += "END\n";
-    plots.push_back(fmt::format("{} with {} title {}", data, curve.style, quoted(curve.title)));
+    plots.push_back(
+        fmt::format("{} with {} title {}", data, curve.style, gnuplot_quoted(curve.title)));
   }
   if (plots.empty()) {
     *script += "set label 1 'nothing yet' at graph 0.5,0.5 center\nset yrange [0:1]\n";
@@ -190,16 +181,14 @@ void draw(const Panel& panel, const std::string& name, std::string* script) {
 
 }  // namespace
 
-std::string plot_script(const MetricsHistory& history, const PlotOptions& options) {
+std::string run_plot(const MetricsHistory& history, const PlotOptions& options) {
   CHECK(!history.steps.empty());
   const bool hashes = std::any_of(history.evaluations.begin(), history.evaluations.end(),
                                   [](const EvaluationMetrics& m) { return !m.lsh.empty(); });
   const int rows = hashes ? 3 : 2;
-  std::string script =
-      fmt::format("set terminal {} size 1200,{} font 'sans,{}' noenhanced\nset output {}\n",
-                  options.format == "png" ? "pngcairo" : "svg dynamic background rgb 'white'",
-                  rows * 400, options.format == "png" ? 11 : 13, quoted(options.path));
-  script += fmt::format("set multiplot layout {},2 title {}\n", rows, quoted(options.title));
+  std::string script = gnuplot_output(options, rows * 400);
+  script +=
+      fmt::format("set multiplot layout {},2 title {}\n", rows, gnuplot_quoted(options.title));
   script += fmt::format(
       "set grid back lt 1 lw 1 lc rgb '#d8d8d8'\nset xlabel 'step'\nset xrange [0:{}]\n"
       "set lmargin 9\nunset key\n",

@@ -1,5 +1,5 @@
 // The script of a figure: its panels, its curves and their points.
-#include "trainer/plot_script.h"
+#include "trainer/plot/run_plot.h"
 
 #include <limits>
 #include <sstream>
@@ -27,7 +27,7 @@ MetricsHistory history_of(int64_t steps) {
 }
 
 std::string script_of(const MetricsHistory& history) {
-  return plot_script(history, {.title = "runs/demo", .path = "out"});
+  return run_plot(history, {.title = "runs/demo", .path = "out"});
 }
 
 /// The lines of a data block, such as "$loss0".
@@ -47,7 +47,7 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-TEST(PlotScriptTest, AFewStepsAreDrawnAsTheyAre) {
+TEST(RunPlotTest, AFewStepsAreDrawnAsTheyAre) {
   MetricsHistory history = history_of(3);
   history.evaluations = {{.step = 2, .loss = 1.5}, {.step = 3, .loss = 1.25}};
   const std::string script = script_of(history);
@@ -61,7 +61,7 @@ TEST(PlotScriptTest, AFewStepsAreDrawnAsTheyAre) {
   expect_contains(script, "set xrange [0:3]");
 }
 
-TEST(PlotScriptTest, ManyStepsHaveARunningMeanAndNoMorePointsThanPixels) {
+TEST(RunPlotTest, ManyStepsHaveARunningMeanAndNoMorePointsThanPixels) {
   const std::string script = script_of(history_of(8000));
   expect_contains(script, "title 'mean of 200 steps'");
   const std::vector<std::string> each = block(script, "$loss0");
@@ -74,7 +74,7 @@ TEST(PlotScriptTest, ManyStepsHaveARunningMeanAndNoMorePointsThanPixels) {
   EXPECT_EQ(mean[999], "7996.5 7897");  // of the 200 last
 }
 
-TEST(PlotScriptTest, WhatIsMissingIsSaid) {
+TEST(RunPlotTest, WhatIsMissingIsSaid) {
   MetricsHistory history = history_of(2);
   history.steps[0].loss = std::numeric_limits<double>::quiet_NaN();
   for (StepMetrics& step : history.steps) {
@@ -89,7 +89,7 @@ TEST(PlotScriptTest, WhatIsMissingIsSaid) {
   EXPECT_EQ(times, 2u) << "no evaluation, no gradient norm";
 }
 
-TEST(PlotScriptTest, AWideGradientNormIsDrawnByItsLogarithm) {
+TEST(RunPlotTest, AWideGradientNormIsDrawnByItsLogarithm) {
   MetricsHistory history = history_of(3);
   EXPECT_FALSE(contains(script_of(history), "\nset logscale y"));
   history.steps[1].gradient_norm = 100;
@@ -98,7 +98,7 @@ TEST(PlotScriptTest, AWideGradientNormIsDrawnByItsLogarithm) {
   EXPECT_FALSE(contains(script_of(history), "\nset logscale y"));
 }
 
-TEST(PlotScriptTest, WhatEvaluationsSawOfTheHashHasPanels) {
+TEST(RunPlotTest, WhatEvaluationsSawOfTheHashHasPanels) {
   MetricsHistory history = history_of(3);
   history.evaluations = {{.step = 2, .loss = 1.5}};
   EXPECT_TRUE(contains(script_of(history), "layout 2,2"));
@@ -114,10 +114,10 @@ TEST(PlotScriptTest, WhatEvaluationsSawOfTheHashHasPanels) {
   EXPECT_EQ(block(script, "$overflow0"), (std::vector<std::string>{"3 37.5"}));
 }
 
-TEST(PlotScriptTest, NamesCannotBeTakenForCommands) {
+TEST(RunPlotTest, NamesCannotBeTakenForCommands) {
   const MetricsHistory history = history_of(1);
   const std::string script =
-      plot_script(history, {.title = "it's\n!rm `x`", .path = "/tmp/a'b", .format = "png"});
+      run_plot(history, {.title = "it's\n!rm `x`", .path = "/tmp/a'b", .format = "png"});
   expect_contains(script, "title 'it''s?!rm `x`'");
   expect_contains(script, "set output '/tmp/a''b'");
   expect_contains(script, "set terminal pngcairo");
