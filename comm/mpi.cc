@@ -100,6 +100,13 @@ class MpiCommunicator final : public Communicator {
 
 }  // namespace
 
+std::string mpi_library_version() {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING];
+  int length = 0;
+  MPI_Get_library_version(text, &length);
+  return {text, static_cast<size_t>(length)};
+}
+
 MpiWorld::MpiWorld(const CommunicatorSetup& setup, int64_t piece_bytes)
     : thread_(std::make_shared<MpiThread>(std::chrono::steady_clock::now() + setup.timeout)) {
   mpi::Group all;

@@ -15,6 +15,10 @@ class MpiThread;
 inline constexpr int64_t kPieceBytes = int64_t{1} << 20;
 }  // namespace mpi
 
+/// Name and version of the MPI library that is linked: "Open MPI v4.1.4, package: …". May be called
+/// at any time.
+std::string mpi_library_version();
+
 /// MPI in this process, from its initialisation to its end. One per process, and only once.
 class MpiWorld {
  public:

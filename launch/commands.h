@@ -12,6 +12,7 @@ struct Command {
   std::function<int()> run;  // after parsing; returns an ExitCode, faults leave it as exceptions
 };
 
+Command add_doctor_command(CLI::App& program);    // doctor.cc
 Command add_train_command(CLI::App& program);     // train.cc
 Command add_eval_command(CLI::App& program);      // eval.cc
 Command add_generate_command(CLI::App& program);  // generate.cc

@@ -1,7 +1,10 @@
 #include "trainer/process_memory.h"
 
+#include <algorithm>
 #include <fstream>
 #include <string>
+
+#include "trainer/control_group.h"
 
 namespace reformer {
 namespace {
@@ -28,7 +31,9 @@ size_t peak_resident_memory() {
 }
 
 std::optional<size_t> available_memory() {
-  return read_kibibytes("/proc/meminfo", "MemAvailable");
+  const std::optional<size_t> of_machine = read_kibibytes("/proc/meminfo", "MemAvailable");
+  const std::optional<size_t> allowed = read_control_group().memory_left;
+  return of_machine && allowed ? std::min(*of_machine, *allowed) : of_machine;
 }
 
 }  // namespace reformer

@@ -10,7 +10,8 @@ namespace reformer {
 size_t resident_memory();
 size_t peak_resident_memory();
 
-/// Bytes that programs can still take on this machine, if it says so.
+/// Bytes that this process can still take: of the machine's, and of what its control group allows.
+/// None if the machine does not say.
 std::optional<size_t> available_memory();
 
 }  // namespace reformer

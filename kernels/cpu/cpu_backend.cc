@@ -122,6 +122,12 @@ class CpuBackend final : public Backend {
 
 }  // namespace
 
+CpuLibraries cpu_libraries() {
+  return {.vector_target = cpu::vector_target(),
+          .blas = openblas_get_config(),
+          .blas_core = openblas_get_corename()};
+}
+
 std::unique_ptr<Backend> make_cpu_backend(int threads) {
   return std::make_unique<CpuBackend>(threads == 0 ? static_cast<int>(usable_cores().size())
                                                    : threads);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "kernels/backend.h"
 
@@ -10,5 +11,13 @@ namespace reformer {
 
 /// `threads` = 0: one for each core that the process may run on.
 std::unique_ptr<Backend> make_cpu_backend(int threads = 0);
+
+/// The libraries that the CPU backend stands on, as they are on this machine.
+struct CpuLibraries {
+  std::string vector_target;  // what Highway's dispatch chose: "AVX2"
+  std::string blas;           // "OpenBLAS 0.3.21 …"
+  std::string blas_core;      // the processor that its kernels are for: "Haswell"
+};
+CpuLibraries cpu_libraries();
 
 }  // namespace reformer

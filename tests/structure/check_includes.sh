@@ -26,7 +26,8 @@ trainer/generation  TRAINER
 trainer/plot        TRAINER
 trainer/weights     TRAINER
 trainer             TRAINER
-launch              launch kernels/cpu/cpu_backend.h TRAINER
+launch              launch launch/doctor kernels/cpu/cpu_backend.h TRAINER
+launch/doctor       launch launch/doctor kernels/cpu/cpu_backend.h TRAINER
 '
 trainer='trainer trainer/checkpoint trainer/checks trainer/config trainer/data trainer/evaluation
          trainer/generation trainer/model trainer/plot trainer/weights configs kernels kernels/core comm'
