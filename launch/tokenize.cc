@@ -6,8 +6,10 @@
 
 #include <fmt/format.h>
 
+#include "kernels/core/cores.h"
 #include "launch/commands.h"
 #include "launch/exit_codes.h"
+#include "launch/signals.h"
 #include "trainer/data/mapped_file.h"
 #include "trainer/data/sentencepiece_tokenizer.h"
 #include "trainer/data/token_shard_writer.h"
@@ -25,6 +27,8 @@ struct Arguments {
 int run(const Arguments& arguments) {
   const std::vector<std::string> inputs(arguments.files.begin(), arguments.files.end() - 1);
   const std::string& output = arguments.files.back();
+  const TokenizeOptions options{.threads = static_cast<int>(usable_cores().size()),
+                                .stop = &catch_stop_signals()};
   const auto say = [](const std::string& text) { fmt::print("{}\n", text); };
   const MappedFile file(arguments.model);
   const std::string model(file.bytes().begin(), file.bytes().end());
@@ -39,7 +43,10 @@ int run(const Arguments& arguments) {
   TokenizeTotals totals;
   for (const std::string& input : inputs) {
     const TokenizeTotals before = totals;
-    tokenize_file(input, tokenizer, writer, totals);
+    if (!tokenize_file(input, tokenizer, options, writer, totals)) {
+      say("stopped by a signal; nothing is left behind");
+      return kExitStopped;
+    }
     say(fmt::format("{}: {} bytes, {} tokens", input, totals.bytes - before.bytes,
                     totals.tokens - before.tokens));
   }

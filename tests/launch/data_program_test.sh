@@ -33,6 +33,14 @@ expect_error "no model" 3 "text.txt: is no model of sentencepiece" \
   "$program" tokenize --model text.txt novel.txt other
 expect_error "no input" 3 "absent.txt: No such file" \
   "$program" tokenize --model m.model novel.txt absent.txt other
+limited() { bash -c "ulimit -f 20; exec '$program' tokenize --model m.model novel.txt other"; }
+expect_error "the disk is full" 3 "cannot write other.partial.*File too large" limited
+mkfifo pipe
+"$program" tokenize --model m.model pipe other >out.txt 2>err.txt &
+pid=$!
+{ head -c 5000000 /dev/zero | tr '\0' 'a'; sleep 1; kill -TERM $pid; cat novel.txt; } >pipe
+wait $pid
+check "a signal stops it with 8" [ $? = 8 ]
 check "nothing was left" [ -z "$(ls -d other* 2>/dev/null)" ]
 expect_status "no folder named" 2 "$program" tokenize --model m.model novel.txt
 expect_error "vocabulary too small" 2 "model.vocabulary 399 .*TOKENS, legal: at least 400" \

@@ -28,7 +28,8 @@ class TokenizeFileTest : public ::testing::Test {
                              .tokenizer_model = model_with_bytes(),
                              .vocabulary = tokenizer_.vocabulary()});
     totals_ = {};
-    for (const std::string& path : paths) tokenize_file(path, tokenizer_, writer, totals_);
+    for (const std::string& path : paths)
+      EXPECT_TRUE(tokenize_file(path, tokenizer_, options_, writer, totals_));
     writer.commit();
     const TokenShards shards(folder);
     std::vector<int32_t> tokens(static_cast<size_t>(shards.size()));
@@ -52,23 +53,37 @@ class TokenizeFileTest : public ::testing::Test {
 
   TemporaryDirectory directory_;
   const SentencePieceTokenizer tokenizer_{model_with_bytes(), "m"};
+  TokenizeOptions options_{.threads = 2};
   TokenizeTotals totals_;
 };
 
 TEST_F(TokenizeFileTest, TheTokensAreThoseOfTheWholeText) {
   const std::string novel = read_file("configs/persuasion.txt");
   std::string text;
-  while (text.size() < 3 << 20) text += novel;  // several reads
+  while (text.size() < 9 << 18) text += novel;  // several reads
   text += "and no end";
-  EXPECT_EQ(tokens_of({write("text", text)}), tokenizer_.encode(text));
+  const std::vector<int32_t> expected = tokenizer_.encode(text);
+  EXPECT_EQ(tokens_of({write("text", text)}), expected);
   EXPECT_EQ(totals_.bytes, static_cast<int64_t>(text.size()));
-  EXPECT_EQ(totals_.tokens, static_cast<int64_t>(tokenizer_.encode(text).size()));
+  EXPECT_EQ(totals_.tokens, static_cast<int64_t>(expected.size()));
   EXPECT_EQ(totals_.unknown, 0);
+  options_.threads = 1;
+  EXPECT_EQ(tokens_of({directory_.path() + "/text"}), expected);
+}
+
+TEST_F(TokenizeFileTest, ItStopsWhenTold) {
+  std::atomic<bool> stop{true};
+  options_.stop = &stop;
+  TokenShardWriter writer({.folder = directory_.path() + "/out",
+                           .tokenizer_model = "m",
+                           .vocabulary = tokenizer_.vocabulary()});
+  EXPECT_FALSE(tokenize_file(write("text", "one two"), tokenizer_, options_, writer, totals_));
+  EXPECT_EQ(totals_.tokens, 0);
 }
 
 TEST_F(TokenizeFileTest, ALineLongerThanTheBufferLosesNothing) {
   std::string text;
-  while (text.size() < 17 << 20)
+  while (text.size() < 9 << 19)
     text += "she was persuaded to believe the engagement a wrong thing ";
   text += "end\nlast";
   EXPECT_EQ(tokens_of({write("text", text)}), tokenizer_.encode(text));
@@ -87,7 +102,7 @@ TEST_F(TokenizeFileTest, UnknownCharactersAreCounted) {
   TokenShardWriter writer({.folder = directory_.path() + "/out",
                            .tokenizer_model = "m",
                            .vocabulary = plain.vocabulary()});
-  tokenize_file(write("text", "a 日 b\nc 日本 d"), plain, writer, totals_);
+  tokenize_file(write("text", "a 日 b\nc 日本 d"), plain, options_, writer, totals_);
   EXPECT_EQ(totals_.unknown, 2) << "neighbours are one token";
 }
 

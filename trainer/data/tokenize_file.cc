@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -17,9 +18,9 @@
 namespace reformer {
 namespace {
 
-constexpr size_t kChunk = size_t{1} << 20;
+constexpr size_t kChunkOfThread = size_t{1} << 20;
 // A line that is still not over is encoded in parts.
-constexpr size_t kLongestLine = size_t{1} << 24;
+constexpr size_t kLongestLine = size_t{1} << 22;
 
 [[noreturn]] void fail(const std::string& path) {
   throw DataError(fmt::format("{}: {}", path, std::strerror(errno)));
@@ -36,26 +37,48 @@ size_t complete_part(std::string_view text) {
   return text.size() < kLongestLine ? 0 : cut_before_word(text, kLongestLine - 1);
 }
 
+/// `text` in at most `count` parts of about the same size, cut after line breaks.
+std::vector<std::string_view> split_lines(std::string_view text, int count) {
+  std::vector<std::string_view> parts;
+  for (size_t left = static_cast<size_t>(count); left > 1 && !text.empty(); --left) {
+    const size_t line_end = text.find('\n', text.size() / left);
+    if (line_end == std::string_view::npos) break;
+    parts.push_back(text.substr(0, line_end + 1));
+    text.remove_prefix(line_end + 1);
+  }
+  if (!text.empty()) parts.push_back(text);
+  return parts;
+}
+
 }  // namespace
 
-void tokenize_file(const std::string& path, const SentencePieceTokenizer& tokenizer,
-                   TokenShardWriter& writer, TokenizeTotals& totals) {
+bool tokenize_file(const std::string& path, const SentencePieceTokenizer& tokenizer,
+                   const TokenizeOptions& options, TokenShardWriter& writer,
+                   TokenizeTotals& totals) {
   if (std::filesystem::is_directory(path)) {
     throw DataError(fmt::format("{}: is a directory, not a file", path));
   }
   const std::unique_ptr<std::FILE, CloseFile> file(std::fopen(path.c_str(), "rb"));
   if (file == nullptr) fail(path);
   const auto encode = [&](std::string_view text) {
-    const std::vector<int32_t> tokens = tokenizer.encode(text);
-    writer.add(tokens);
+    std::vector<std::future<std::vector<int32_t>>> parts;
+    for (const std::string_view part : split_lines(text, options.threads)) {
+      parts.push_back(
+          std::async(std::launch::async, [&tokenizer, part] { return tokenizer.encode(part); }));
+    }
     totals.bytes += static_cast<int64_t>(text.size());
-    totals.tokens += static_cast<int64_t>(tokens.size());
-    totals.unknown += std::count(tokens.begin(), tokens.end(), tokenizer.unknown());
+    for (std::future<std::vector<int32_t>>& part : parts) {
+      const std::vector<int32_t> tokens = part.get();
+      writer.add(tokens);
+      totals.tokens += static_cast<int64_t>(tokens.size());
+      totals.unknown += std::count(tokens.begin(), tokens.end(), tokenizer.unknown());
+    }
   };
 
   std::string text;  // not encoded yet
-  std::vector<char> chunk(kChunk);
+  std::vector<char> chunk(kChunkOfThread * static_cast<size_t>(options.threads));
   while (const size_t got = std::fread(chunk.data(), 1, chunk.size(), file.get())) {
+    if (options.stop != nullptr && options.stop->load()) return false;
     text.append(chunk.data(), got);
     const size_t complete = complete_part(text);
     encode(std::string_view(text).substr(0, complete));
@@ -63,6 +86,7 @@ void tokenize_file(const std::string& path, const SentencePieceTokenizer& tokeni
   }
   if (std::ferror(file.get())) fail(path);
   encode(text);
+  return true;
 }
 
 }  // namespace reformer

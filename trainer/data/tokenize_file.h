@@ -1,6 +1,7 @@
 // Text files into shards of tokens, in memory that does not grow with them.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 
@@ -15,9 +16,15 @@ struct TokenizeTotals {
   int64_t unknown = 0;  // of the tokens: the model does not know what stood there
 };
 
-/// Appends the tokens of the file `path`, which may be a pipe, and adds up what it was. Throws
-/// DataError when it cannot be read or written.
-void tokenize_file(const std::string& path, const SentencePieceTokenizer& tokenizer,
-                   TokenShardWriter& writer, TokenizeTotals& totals);
+struct TokenizeOptions {
+  int threads = 1;                          // that encode; the tokens are the same with any number
+  const std::atomic<bool>* stop = nullptr;  // when it becomes true, no more is read
+};
+
+/// Appends the tokens of the file `path`, which may be a pipe, and adds up what it was. False when
+/// it was told to stop. Throws DataError when it cannot be read or written.
+bool tokenize_file(const std::string& path, const SentencePieceTokenizer& tokenizer,
+                   const TokenizeOptions& options, TokenShardWriter& writer,
+                   TokenizeTotals& totals);
 
 }  // namespace reformer
