@@ -46,6 +46,14 @@ void show_last_operations(const RunDirectory& directory) {
   }
 }
 
+void show_tokenizer(const CheckpointReader& checkpoint) {
+  try {
+    say(fmt::format("tokenizer: {}", tokenizer_of(checkpoint)->description()));
+  } catch (const ConfigError&) {
+    // A task has no text.
+  }
+}
+
 int run(const std::string& run_directory) {
   const RunDirectory directory{run_directory};
   show_last_operations(directory);
@@ -55,6 +63,7 @@ int run(const std::string& run_directory) {
   say(fmt::format("checkpoint {}, step {} of {}", checkpoint.path(), manifest.step(),
                   config.run.training().steps()));
   say(fmt::format("written on {}", manifest.numeric_identity()));
+  show_tokenizer(checkpoint);
   say(fmt::format("parameter digest {:08x}", parameter_digest(checkpoint)));
   for (size_t layer = 0; layer < config.model.layers.size(); ++layer) {
     say(fmt::format("layer {}: {}", layer, describe_attention(config.model.layers[layer])));

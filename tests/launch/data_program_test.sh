@@ -27,6 +27,12 @@ expect_success "resume" "$program" train tokens.txtpb --run-dir of_tokens
 expect_success "eval" "$program" eval of_tokens
 check "all tokens are one stream" grep -q "tokens of .*/tokens: training" out.txt
 
+rm -rf moved && mv tokens moved
+expect_success "inspect without the data" "$program" inspect of_tokens
+check "the tokenizer is in the checkpoint" \
+  grep -q "^tokenizer: sentencepiece model of 400 pieces" out.txt
+mv moved tokens
+
 expect_error "the folder is there already" 3 "tokens: is there already" \
   "$program" tokenize --model m.model novel.txt tokens
 expect_error "no model" 3 "text.txt: is no model of sentencepiece" \
