@@ -5,9 +5,6 @@
 
 namespace reformer {
 
-/// What a sequence of records begins with, where there is nothing yet to predict from.
-inline constexpr int32_t kRecordStart = 0;
-
 /// The token of byte b is b + offset; tokens below the offset stand for no text.
 class ByteTokenizer final : public Tokenizer {
  public:

@@ -2,16 +2,16 @@
 // example.
 #pragma once
 
-#include "trainer/data/byte_tokenizer.h"
 #include "trainer/data/dataset.h"
 #include "trainer/data/mapped_file.h"
+#include "trainer/data/record_tokenizer.h"
 #include "trainer/data/split.h"
 
 namespace reformer {
 
-/// A record has data.length bytes. Its sequence is token 0 and all of its bytes but the last, and
-/// every byte is a label: the likelihood is that of the whole record. Training records are drawn at
-/// random; held-out ones are spread evenly over their part.
+/// A record has data.length bytes. Its sequence is kRecordStart and all of its bytes but the last,
+/// and every byte is a label: the likelihood is that of the whole record. Training records are
+/// drawn at random; held-out ones are spread evenly over their part.
 class RecordDataset final : public Dataset {
  public:
   /// Throws DataError as MappedFile does, and when the file holds no whole number of records, or no

@@ -5,6 +5,7 @@
 #include "kernels/core/errors.h"
 #include "trainer/data/byte_tokenizer.h"
 #include "trainer/data/character_tokenizer.h"
+#include "trainer/data/record_tokenizer.h"
 #include "trainer/data/sentencepiece_tokenizer.h"
 #include "trainer/data/token_shards.h"
 
@@ -18,8 +19,9 @@ std::unique_ptr<Tokenizer> make_tokenizer(const config::Run& run, const std::str
   const config::Data& data = run.data();
   switch (data.source()) {
     case config::Data::BYTES:
-    case config::Data::RECORDS:
       return std::make_unique<ByteTokenizer>(data.byte_offset());
+    case config::Data::RECORDS:
+      return std::make_unique<RecordTokenizer>(ByteTokenizer(data.byte_offset()));
     case config::Data::CHARACTERS:
       return std::make_unique<CharacterTokenizer>(data);
     case config::Data::TOKENS:

@@ -20,7 +20,8 @@ class Tokenizer {
   /// Tokens are in [0, vocabulary).
   virtual int64_t vocabulary() const = 0;
 
-  /// Throws DataError, with the place, where the text has something that no token stands for.
+  /// Tokens of a sequence that begins with `text`. Throws DataError, with the place, where the text
+  /// has something that no token stands for.
   virtual std::vector<int32_t> encode(std::string_view text) const = 0;
 
   /// Bytes, which may end inside a UTF-8 character. Tokens that stand for no text give nothing, as
