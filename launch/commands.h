@@ -12,7 +12,6 @@ struct Command {
   std::function<int()> run;  // after parsing; returns an ExitCode, faults leave it as exceptions
 };
 
-Command add_doctor_command(CLI::App& program);    // doctor.cc
 Command add_train_command(CLI::App& program);     // train.cc
 Command add_eval_command(CLI::App& program);      // eval.cc
 Command add_generate_command(CLI::App& program);  // generate.cc
@@ -22,5 +21,6 @@ Command add_tokenize_command(CLI::App& program);  // tokenize.cc
 Command add_plot_command(CLI::App& program);      // plot.cc
 Command add_inspect_command(CLI::App& program);   // inspect.cc
 Command add_check_command(CLI::App& program);     // check.cc
+Command add_doctor_command(CLI::App& program);    // doctor.cc
 
 }  // namespace reformer
