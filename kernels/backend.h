@@ -234,10 +234,10 @@ struct BucketSortArgs {
 /// Attention of all heads and rounds, rounds combined by log-sum-exp (paper, equation 5):
 ///   o_i = Σ_r Σ_j w_rij v_j / Σ_r Σ_j w_rij,  w = exp(score) · visible / N_ij,
 /// where score = q·k̂, k̂ = q_j / ‖q_j‖ (LOCAL: q·k / √D), and N_ij is how often j is among the keys
-/// that i sees over all rounds (1 unless pattern.correct_duplicates). A key with ‖q_j‖ < 1e-12 has
-/// no direction: k̂ = 0, without gradient. A token that sees nobody else in any round gets its own
-/// value, never dropped; a masked token gets 0, and lse 0. Dropout acts on the weights in the
-/// numerator: word (round % 4) of
+/// that i sees over all rounds (1 unless pattern.correct_duplicates). A key with ‖q_j‖ <
+/// kShortestKey has no direction: k̂ = 0, without gradient. A token that sees nobody else in any
+/// round gets its own value, never dropped; a masked token gets 0, and lse 0. Dropout acts on the
+/// weights in the numerator: word (round % 4) of
 ///   philox(key, {pos_i, pos_j, sample, head | (round / 4) << 16}).
 /// What is subtracted before exp depends on the query and the keys it sees alone, and keys are
 /// added one by one in slot order, so invisible keys do not change a bit.
@@ -256,6 +256,8 @@ struct AttentionArgs {
 };
 
 inline constexpr float kSelfScore = -1e5f;
+/// A key with a smaller norm has no direction.
+inline constexpr float kShortestKey = 1e-12f;
 
 /// The gradient of `attention`. `forward` names its inputs and its results out and lse.
 struct AttentionBackwardArgs {

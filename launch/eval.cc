@@ -56,14 +56,27 @@ void require_hashed_layer(const ModelSpec& model, const char* option) {
   throw ConfigError(fmt::format("{}: the model has no LSH layer", option));
 }
 
+/// A text is evaluated as a whole.
+void require_whole_text(const Arguments& arguments, RunConfig& config) {
+  for (const std::string& setting : arguments.overrides) {
+    if (!setting.starts_with("evaluation.sequences")) continue;
+    throw ConfigError(
+        fmt::format("--set {}: has no effect with --file, legal: leave it out", setting));
+  }
+  config.run.mutable_evaluation()->set_sequences(0);
+}
+
 int run(const Arguments& arguments) {
   std::vector<int64_t> rounds;
   for (const std::string& text : arguments.rounds) rounds.push_back(parse_rounds(text));
-  if (!arguments.plot.empty()) picture_format(arguments.plot);  // before any work
+  if (!arguments.plot.empty()) {  // before any work
+    picture_format(arguments.plot);
+    require_gnuplot();
+  }
   const CheckpointReader checkpoint = require_newest(arguments.run_directory, say);
   RunConfig config =
       parse_config(checkpoint.manifest().config(), checkpoint.path(), arguments.overrides);
-  if (!arguments.file.empty()) config.run.mutable_evaluation()->set_sequences(0);  // the whole text
+  if (!arguments.file.empty()) require_whole_text(arguments, config);
   if (!rounds.empty()) require_hashed_layer(config.model, "--rounds");
   if (arguments.lsh_queries > 0) require_hashed_layer(config.model, "--lsh-queries");
   TextDataset text;
@@ -104,6 +117,7 @@ int run(const Arguments& arguments) {
   if (arguments.lsh_queries > 0) options.health = &health;
   const EvaluationResult result = evaluate(config.run, dataset, alone, state, options);
   say(describe(result, token));
+  if (result.faults > 0) throw DivergenceError("the numbers above are of no use");
   if (text.predicted_bytes > 0 && config.run.data().source() == config::Data::TOKENS) {
     const double nats = result.loss * static_cast<double>(result.tokens);
     say(fmt::format("{:.4f} bits/byte over {} bytes",

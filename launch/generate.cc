@@ -74,6 +74,15 @@ void require_causal(const ModelSpec& spec) {
   }
 }
 
+std::vector<int32_t> encode(const std::string& text, const std::string& name,
+                            const Tokenizer& tokenizer) {
+  try {
+    return tokenizer.encode(text);
+  } catch (const DataError& error) {
+    throw DataError(fmt::format("{}: {}", name, error.what()));
+  }
+}
+
 /// The prompts as tokens, each as often as there are samples of it. Lowers max_tokens to what the
 /// model can hold, unless it was asked for.
 std::vector<std::vector<int32_t>> encode(const std::vector<std::string>& prompts,
@@ -82,13 +91,15 @@ std::vector<std::vector<int32_t>> encode(const std::vector<std::string>& prompts
   int64_t& max_tokens = arguments.generation.max_tokens;
   std::vector<std::vector<int32_t>> encoded;
   for (size_t i = 0; i < prompts.size(); ++i) {
-    const std::vector<int32_t> tokens = tokenizer.encode(prompts[i]);
+    const std::vector<int32_t> tokens =
+        encode(prompts[i], fmt::format("prompt {}", i + 1), tokenizer);
     const auto count = static_cast<int64_t>(tokens.size());
     if (count == 0) throw DataError(fmt::format("prompt {}: is empty", i + 1));
-    const int64_t room = spec.max_length - count;
+    // The last token is sampled and never read.
+    const int64_t room = spec.max_length - count + 1;
     if (room < 1) {
       throw DataError(fmt::format("prompt {}: has {} tokens, legal: at most {} for this model",
-                                  i + 1, count, spec.max_length - 1));
+                                  i + 1, count, spec.max_length));
     }
     if (max_tokens > room && arguments.tokens_given) {
       throw ConfigError(fmt::format(
@@ -96,7 +107,11 @@ std::vector<std::vector<int32_t>> encode(const std::vector<std::string>& prompts
           "legal: at most {}",
           max_tokens, count, i + 1, spec.max_length, room));
     }
-    max_tokens = std::min(max_tokens, room);
+    if (max_tokens > room) {
+      say(fmt::format("note: prompt {} leaves room for {} more, so no text gets more", i + 1,
+                      room));
+      max_tokens = room;
+    }
     encoded.insert(encoded.end(), static_cast<size_t>(arguments.samples), tokens);
   }
   return encoded;
@@ -166,7 +181,7 @@ int run(Arguments arguments) {
   for (const std::vector<int32_t>& prompt : prompts) longest = std::max(longest, prompt.size());
   const auto sequences = static_cast<int64_t>(prompts.size());
   const auto prompt_tokens = static_cast<int64_t>(longest);
-  const int64_t capacity = prompt_tokens + arguments.generation.max_tokens;
+  const int64_t capacity = prompt_tokens + arguments.generation.max_tokens - 1;
   const MemoryPlan plan = plan_generation(config.model, sequences, prompt_tokens, capacity);
   const std::string complaint = complaint_about_decoding_memory(plan);
   if (!complaint.empty()) throw DeviceError(complaint);
@@ -209,21 +224,32 @@ int run(Arguments arguments) {
   return kExitOk;
 }
 
+/// Like CLI::Range, which NaN would pass.
+CLI::Validator finite_range(double least, double most) {
+  return CLI::Validator(
+      [least, most](const std::string& text) -> std::string {
+        double value = 0;
+        if (CLI::detail::lexical_cast(text, value) && least <= value && value <= most) return "";
+        return fmt::format("{} is not in {} to {}", text, least, most);
+      },
+      fmt::format("{} to {}", least, most), "");
+}
+
 void add_sampling_options(CLI::App& app, SamplingOptions& sampling) {
   app.add_option("--temperature", sampling.temperature,
                  "Divides the logits; 0: always the most likely token")
-      ->check(CLI::Range(0.0, 1e6))
+      ->check(finite_range(0, 1e6))
       ->capture_default_str();
   app.add_option("--top-k", sampling.top_k, "Only the k most likely tokens; 0: all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--top-p", sampling.top_p,
                  "Only the most likely tokens that together have this probability")
-      ->check(CLI::Range(1e-9, 1.0))
+      ->check(finite_range(1e-9, 1))
       ->capture_default_str();
   app.add_option("--repetition-penalty", sampling.repetition_penalty,
                  "Divides positive logits of recent tokens and multiplies negative ones; 1: none")
-      ->check(CLI::Range(1.0, 1e6))
+      ->check(finite_range(1, 1e6))
       ->capture_default_str();
   app.add_option("--repetition-window", sampling.repetition_window,
                  "How many tokens are recent, the prompt's included")

@@ -40,16 +40,18 @@ class ScratchDirectory {
   std::string path_;
 };
 
-/// Runs gnuplot on a script, without the user's own settings. What it says goes to `messages`.
-void run_gnuplot(const std::string& script, const std::string& messages) {
+/// Runs gnuplot with one argument, without the user's own settings, and returns its exit status.
+/// What it says goes to the file `messages`.
+int run_gnuplot(std::string argument, const std::string& messages) {
   std::string program = "gnuplot";
   std::string without_settings = "-d";
-  std::string argument = script;
   char* const arguments[] = {program.data(), without_settings.data(), argument.data(), nullptr};
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, messages.c_str(),
-                                   O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  for (const int stream : {STDOUT_FILENO, STDERR_FILENO}) {
+    posix_spawn_file_actions_addopen(&actions, stream, messages.c_str(),
+                                     O_WRONLY | O_CREAT | O_APPEND, 0600);
+  }
   pid_t process = 0;
   const int error = posix_spawnp(&process, program.c_str(), &actions, nullptr, arguments, environ);
   posix_spawn_file_actions_destroy(&actions);
@@ -60,12 +62,16 @@ void run_gnuplot(const std::string& script, const std::string& messages) {
   int status = 0;
   while (waitpid(process, &status, 0) < 0 && errno == EINTR) {
   }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
-  std::ifstream file(messages);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/// The first line of a file that is not empty.
+std::string first_line(const std::string& path) {
+  std::ifstream file(path);
   std::string line;
   while (line.empty() && std::getline(file, line)) {
   }
-  throw DataError(fmt::format("gnuplot failed: {}", line.empty() ? "it said nothing" : line));
+  return line;
 }
 
 /// Beside `to` first, so that nobody sees half a picture.
@@ -88,12 +94,22 @@ std::string picture_format(const std::string& path) {
   throw ConfigError(fmt::format("{}: is no name of a picture, legal: NAME.svg, NAME.png", path));
 }
 
+void require_gnuplot() {
+  run_gnuplot("--version", "/dev/null");
+}
+
 void draw_picture(const std::string& output,
                   const std::function<std::string(const std::string& path)>& script) {
   const ScratchDirectory scratch;
   const std::string picture = scratch / "picture";
-  std::ofstream(scratch / "script") << script(picture);
-  run_gnuplot(scratch / "script", scratch / "messages");
+  std::ofstream file(scratch / "script");
+  file << script(picture);
+  if (!file.flush()) throw DataError(scratch / "script" + ": cannot be written");
+  const std::string messages = scratch / "messages";
+  if (run_gnuplot(scratch / "script", messages) != 0) {
+    const std::string line = first_line(messages);
+    throw DataError(fmt::format("gnuplot failed: {}", line.empty() ? "it said nothing" : line));
+  }
   put_in_place(picture, output);
 }
 

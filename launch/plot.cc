@@ -1,4 +1,5 @@
 // `reformer plot`: a run as a figure.
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -8,6 +9,8 @@
 #include "launch/commands.h"
 #include "launch/exit_codes.h"
 #include "launch/gnuplot.h"
+#include "trainer/config/config.h"
+#include "trainer/data/dataset.h"
 #include "trainer/metrics_history.h"
 #include "trainer/plot/run_plot.h"
 #include "trainer/run_directory.h"
@@ -20,6 +23,12 @@ struct Arguments {
   std::string output;
 };
 
+/// What a token of the run is.
+std::string unit_of(const RunDirectory& directory) {
+  if (!std::filesystem::exists(directory.config())) return "token";
+  return token_name(load_config(directory.config(), {}).run.data());
+}
+
 int run(const Arguments& arguments) {
   const RunDirectory directory{arguments.run_directory};
   const std::string output =
@@ -27,8 +36,9 @@ int run(const Arguments& arguments) {
   const std::string format = picture_format(output);
   const MetricsHistory history = read_metrics(directory.metrics());
   if (history.steps.empty()) throw DataError(directory.metrics() + ": has no step yet");
+  const std::string unit = unit_of(directory);
   draw_picture(output, [&](const std::string& path) {
-    return run_plot(history, {.title = directory.path, .path = path, .format = format});
+    return run_plot(history, unit, {.title = directory.path, .path = path, .format = format});
   });
   fmt::print("wrote {}\n", output);
   return kExitOk;

@@ -1,6 +1,7 @@
 #include "trainer/memory_plan.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -81,12 +82,17 @@ int largest_rank(const RunConfig& config, int ranks) {
   return largest;
 }
 
+/// True also where the machine does not tell.
+bool is_available(size_t bytes) {
+  const std::optional<size_t> available = available_memory();
+  return !available || bytes <= *available;
+}
+
 /// Empty if `needed` bytes are available.
 std::string complaint(size_t needed, const std::string& whom, const std::string& advice) {
-  const std::optional<size_t> available = available_memory();
-  if (!available || needed <= *available) return "";
+  if (is_available(needed)) return "";
   return fmt::format("this run needs {} of memory{} and {} are available; {}", format_bytes(needed),
-                     whom, format_bytes(*available), advice);
+                     whom, format_bytes(available_memory().value_or(0)), advice);
 }
 
 }  // namespace
@@ -122,25 +128,43 @@ MemoryPlan plan_generation(const ModelSpec& spec, int64_t sequences, int64_t pro
   const std::unique_ptr<Backend> backend = make_plan_backend();
   const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
   const std::vector<Tensor> rotations = make_rotations(spec, 0, 0);
-  const Decoder::Options options{
+  Decoder::Options options{
       .backend = *backend,
       .arena = *arena,
       .spec = spec,
       .parameters = arena->allocate(DType::kFloat32, {flat_elements(spec)}, MemoryUse::kParameters),
       .rotations = rotations,
-      .sequences = sequences,
+      .sequences = 1,
       .capacity = capacity};
-  {
-    const Arena::Mark mark(*arena);
-    Decoder(options).prefill(0, std::vector<int32_t>(static_cast<size_t>(prompt_tokens)));
+  MemoryPlan plan;
+  for (const LayerSpec& layer : spec.layers) {
+    plan.host_bytes += static_cast<size_t>(sequences) * SortedTokens::bytes(layer, capacity);
   }
-  {
+  const auto decode = [&](const std::function<void(Decoder&)>& body) {
     const Arena::Mark mark(*arena);
+    Decoder decoder(options);
+    const size_t used = arena->used();
+    body(decoder);
+    return used;
+  };
+  const size_t one = decode([](Decoder&) {});
+  options.sequences = 2;
+  const size_t of_each = decode([](Decoder&) {}) - one;
+  plan.arena_bytes = one + static_cast<size_t>(sequences - 1) * of_each;
+  if (!is_available(plan.arena_bytes + plan.host_bytes)) return plan;
+
+  options.sequences = sequences;
+  decode([&](Decoder& decoder) {
+    decoder.prefill(0, std::vector<int32_t>(static_cast<size_t>(prompt_tokens)));
+  });
+  decode([&](Decoder& decoder) {
     std::vector<int32_t> all(static_cast<size_t>(sequences));
     std::iota(all.begin(), all.end(), 0);
-    Decoder(options).step(all, std::vector<int32_t>(all.size()));
-  }
-  return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
+    decoder.step(all, std::vector<int32_t>(all.size()));
+  });
+  plan.arena_bytes = arena->peak();
+  plan.by_use = arena->usage_at_peak();
+  return plan;
 }
 
 std::string describe(const MemoryPlan& plan) {
@@ -166,7 +190,8 @@ std::string complaint_about_memory(const MemoryPlan& plan, int local_ranks) {
 }
 
 std::string complaint_about_decoding_memory(const MemoryPlan& plan) {
-  return complaint(plan.arena_bytes, "", "ask for fewer texts at a time, or for shorter ones");
+  return complaint(plan.arena_bytes + plan.host_bytes, "",
+                   "ask for fewer texts at a time, or for shorter ones");
 }
 
 std::string format_bytes(size_t bytes) {

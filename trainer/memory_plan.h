@@ -15,6 +15,8 @@ struct MemoryPlan {
   // a file has fewer sequences than evaluation holds at a time.
   size_t arena_bytes = 0;
   MemoryUsage by_use{};  // at the moment of the peak
+  // Besides, an upper bound of what a decoder remembers of buckets on the host.
+  size_t host_bytes = 0;
 };
 
 /// For the rank of `ranks` that takes most. A little more than that where the ranks do not divide
@@ -25,7 +27,8 @@ MemoryPlan plan_training(const RunConfig& config, int ranks = 1);
 MemoryPlan plan_evaluation(const RunConfig& config, const std::vector<int64_t>& rounds = {});
 
 /// For `sequences` texts that are decoded side by side (decoder.h), the longest prompt of
-/// `prompt_tokens` and each of at most `capacity` tokens in all.
+/// `prompt_tokens` and each of at most `capacity` tokens in all. Where the caches alone exceed the
+/// available memory, no more than those.
 MemoryPlan plan_generation(const ModelSpec& spec, int64_t sequences, int64_t prompt_tokens,
                            int64_t capacity);
 

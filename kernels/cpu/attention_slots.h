@@ -159,9 +159,6 @@ class HeadSlots {
 /// kLocal: score = q·k / √D, and the queries carry the factor.
 float query_scale(const AttentionPattern& pattern);
 
-/// A shorter key has no direction (backend.h).
-inline constexpr float kShortestKey = 1e-12f;
-
 /// Gathers keys: as they are if kLocal, else k / ‖k‖, with 1 / ‖k‖ in `inverse_norms`. Both are 0
 /// for a key without direction, so that no gradient passes.
 void gather_keys(const AttentionPattern& pattern, const TokenRows& from, float* tile,

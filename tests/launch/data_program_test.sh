@@ -28,6 +28,11 @@ expect_success "eval" "$program" eval of_tokens
 check "all tokens are one stream" grep -q "tokens of .*/tokens: training" out.txt
 
 rm -rf moved && mv tokens moved
+expect_success "generate without the data" "$program" generate of_tokens --prompt "Anne" --tokens 20
+check "with the tokenizer of the checkpoint" grep -q "sentencepiece model of 400 pieces" err.txt
+head -c 3000 text.txt >excerpt.txt
+expect_success "eval of a file" "$program" eval of_tokens --file excerpt.txt
+check "in bits per byte, too" grep -Eq "^[0-9.]+ bits/byte over 2[0-9]{3} bytes$" out.txt
 expect_success "inspect without the data" "$program" inspect of_tokens
 check "the tokenizer is in the checkpoint" \
   grep -q "^tokenizer: sentencepiece model of 400 pieces" out.txt
@@ -71,6 +76,12 @@ sed 's/path: "text.txt"/source: CHARACTERS path: "dna.fa" alphabet: "ACGTN" fold
      s/width: 32/vocabulary: 5 width: 32/' tiny.txtpb >dna.txtpb
 expect_success "train on characters" "$program" train dna.txtpb --run-dir of_characters
 check "bits are those of a character" grep -q "bits/character" of_characters/train.log
+expect_success "generate characters" "$program" generate of_characters --prompt ACGT --tokens 30
+check "of the alphabet" grep -Eq "^[ACGTN]{30}$" out.txt
+expect_error "a prompt of others" 3 "prompt 1: .*line 1, column 3: 'x'" \
+  "$program" generate of_characters --prompt ACxT
+expect_error "eval of a text of others" 3 "novel.txt: .*line 1, column 1" \
+  "$program" eval of_characters --file novel.txt
 expect_error "a character that is not in the alphabet" 3 "dna.fa: line 2, column [0-9]+: '[acgt]'" \
   "$program" train dna.txtpb --run-dir other --set data.fold_case=false
 
@@ -81,7 +92,14 @@ sed 's/path: "text.txt" length: 128/source: RECORDS path: "images.bin" length: 1
 expect_success "train on records" "$program" train images.txtpb --run-dir of_records
 check "100 records, the last 10 held out" \
   grep -q "training \[0, 90), held-out \[90, 100), of which 4" of_records/train.log
+expect_success "generate a whole record from nothing" \
+  "$program" generate of_records --prompt "" --tokens 192 --json
+check "of 192 bytes" [ "$(grep -o '"tokens":\[[0-9,]*\]' out.txt | tr ',' '\n' | wc -l)" = 192 ]
+expect_success "eval of the records of a file" "$program" eval of_records --file images.bin
+check "all of them" grep -q "over 19200 tokens" out.txt
 head -c 19201 "$configs/persuasion.txt" >images.bin
+expect_error "eval of a part of a record" 3 "19201 bytes are no multiple" \
+  "$program" eval of_records --file images.bin
 expect_error "a part of a record" 3 "19201 bytes are no multiple .*192: 100 records and 1 bytes" \
   "$program" train images.txtpb --run-dir other
 

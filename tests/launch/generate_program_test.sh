@@ -54,13 +54,18 @@ expect_error "nothing on standard input" 3 "empty" "$program" generate run
 expect_error "a prompt file that is missing" 3 "absent.txt" \
   "$program" generate run --prompt-file absent.txt
 expect_error "a prompt file that is a directory" 3 "run" "$program" generate run --prompt-file run
-expect_error "a prompt that is too long" 3 "20000 tokens.*at most 127" \
+expect_error "a prompt that is too long" 3 "20000 tokens.*at most 128" \
   "$program" generate run --prompt-file text.txt
-expect_error "too many tokens" 2 "--tokens 200.*128.*at most 124" \
+expect_error "too many tokens" 2 "--tokens 200.*128.*at most 125" \
   "$program" generate run --prompt Anne --tokens 200
-expect_success "as many as there can be" "$program" generate run --prompt Anne --tokens 124
+expect_success "as many as there can be" "$program" generate run --prompt Anne --tokens 125
+head -c 128 text.txt >long.txt
+expect_success "a prompt as long as the model" "$program" generate run --prompt-file long.txt
+check "leaves room for one token" [ "$(wc -c <out.txt)" = 2 ]
+check "which is said" grep -q "note: prompt 1 leaves room for 1 more," err.txt
 expect_error "no run" 4 "absent" "$program" generate absent --prompt Anne
 expect_status "top-p out of range" 2 "$program" generate run --prompt Anne --top-p 1.5
+expect_status "no number" 2 "$program" generate run --prompt Anne --temperature nan
 expect_status "negative temperature" 2 "$program" generate run --prompt Anne --temperature -1
 expect_success "train on a task" "$program" train tiny.txtpb --run-dir task --stop-at 1 \
   --set data.path= --set data.source=DUPLICATION --set data.symbols=20

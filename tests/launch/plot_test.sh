@@ -67,6 +67,9 @@ mkdir taken.png
 expect_error "a folder in the way" 3 "taken.png: cannot be written" "$program" plot "$run" taken.png
 check "nothing is left beside that" [ ! -e taken.png.partial ]
 mkdir nothing
+expect_error "no gnuplot for the plot of rounds, found before the work" 2 "gnuplot is not installed" \
+  env PATH="$work/nothing" "$(realpath "$program")" eval "$run" --rounds 1 --plot rounds.svg
+check "nothing was evaluated" [ ! -s out.txt ]
 expect_error "no gnuplot" 2 "gnuplot is not installed; .*gnuplot-nox" \
   env PATH="$work/nothing" "$(realpath "$program")" plot "$run"
 printf '#!/bin/sh\necho >&2; echo "no fonts here" >&2; exit 3\n' >nothing/gnuplot

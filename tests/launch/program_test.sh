@@ -27,6 +27,8 @@ check "tells of it" grep -q "32 bytes apart" out.txt
 head -c 3000 "$configs/persuasion.txt" | tail -c 1000 >other.txt
 expect_success "eval of a file" "$program" eval whole --file other.txt
 check "the whole of it" grep -q "over 999 tokens" out.txt
+expect_error "of which no part can be asked for" 2 "sequences=2: has no effect with --file" \
+  "$program" eval whole --file other.txt --set evaluation.sequences=2
 expect_error "eval of a file that is missing" 3 "absent.txt" "$program" eval whole --file absent.txt
 expect_success "eval of the hash" "$program" eval whole --lsh-queries 8
 check "each head has a line" [ "$(grep -c '^ *1 .*%.*%.*%.* x$' out.txt)" = 2 ]

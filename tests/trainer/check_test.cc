@@ -2,6 +2,7 @@
 #include "trainer/checks/check.h"
 
 #include <atomic>
+#include <limits>
 
 #include <gtest/gtest.h>
 
@@ -47,6 +48,19 @@ class WrongCache final : public ForwardingBackend {
   }
 };
 
+/// One number in the middle is none.
+class NotANumber final : public ForwardingBackend {
+ public:
+  using ForwardingBackend::ForwardingBackend;
+  void attend_cached(const AttendCachedArgs& args) override {
+    ForwardingBackend::attend_cached(args);
+    if (++calls_ == 5) args.out.data<float>()[3] = std::numeric_limits<float>::quiet_NaN();
+  }
+
+ private:
+  int calls_ = 0;
+};
+
 class WrongUpdate final : public ForwardingBackend {
  public:
   using ForwardingBackend::ForwardingBackend;
@@ -75,6 +89,8 @@ TEST(CheckTest, AWrongDecoderIsFound) {
   EXPECT_TRUE(check_decoding(*good_backend()).holds);
   WrongCache wrong(good_backend());
   EXPECT_FALSE(check_decoding(wrong).holds);
+  NotANumber none(good_backend());
+  EXPECT_FALSE(check_decoding(none).holds);
 }
 
 TEST(CheckTest, ARankThatComputesOtherwiseIsFound) {

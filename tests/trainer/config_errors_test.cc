@@ -326,6 +326,12 @@ TEST(ConfigRules, AxialPositions) {
             "no more axes than model.width");
 }
 
+TEST(ConfigRules, LshQueriesNeedALayerThatHashes) {
+  EXPECT_EQ(error_after_data("model { attention_pattern: LOCAL }\nevaluation { lsh_queries: 4 }"),
+            "t.txtpb:3: evaluation.lsh_queries: has no effect, since no layer of "
+            "model.attention_pattern is LSH, legal: leave it out");
+}
+
 TEST(ConfigRules, Stride) {
   EXPECT_EQ(
       error_of("data { path: \"a\" length: 64 }\nevaluation { stride: 65 }"),

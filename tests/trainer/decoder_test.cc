@@ -62,10 +62,11 @@ double row_error(const float* actual, const float* expected, int64_t width) {
   double error = 0;
   double size = 1e-6;
   for (int64_t i = 0; i < width; ++i) {
+    if (!std::isfinite(actual[i])) return HUGE_VAL;
     error = std::max(error, std::abs(static_cast<double>(actual[i]) - expected[i]));
     size = std::max(size, std::abs(static_cast<double>(expected[i])));
   }
-  return std::isfinite(actual[0]) ? error / size : HUGE_VAL;
+  return error / size;
 }
 
 struct Text {

@@ -84,6 +84,17 @@ TEST_F(EvaluateTest, OtherSeedsAndShapesGiveOtherNumbers) {
   EXPECT_EQ(result().loss, loss);
 }
 
+TEST_F(EvaluateTest, ValuesOutsideTheStreamsAreCounted) {
+  EXPECT_EQ(result().faults, 0);
+  EXPECT_EQ(describe(result(), "byte").find("range"), std::string::npos);
+  float* const parameters = rank_.state.parameters.data<float>();
+  std::fill_n(parameters, rank_.state.parameters.elements(), 1e6f);
+  const EvaluationResult broken = result();
+  EXPECT_GT(broken.faults, 0);
+  EXPECT_NE(describe(broken, "byte").find("left the range of the residual streams"),
+            std::string::npos);
+}
+
 TEST_F(EvaluateTest, LookingAtTheHashChangesNoBit) {
   const double loss = result().loss;
   LshHealth health(rank_.state.spec, 3, 1);

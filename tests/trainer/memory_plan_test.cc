@@ -237,6 +237,12 @@ TEST(ProcessMemoryTest, CountsWhatThisProcessTouches) {
   EXPECT_GT(*available_memory(), 0u);
 }
 
+TEST(MemoryPlanTest, MoreTextsThanFitAreRefusedBeforeAnythingIsTaken) {
+  const RunConfig config = config_with({});
+  const MemoryPlan plan = plan_generation(config.model, int64_t{1} << 32, 5, 120);
+  expect_contains(complaint_about_decoding_memory(plan), "ask for fewer texts at a time");
+}
+
 TEST(MemoryPlanTest, DecodingTakesWhatIsPlanned) {
   const RunConfig config = config_with({});
   for (const int64_t prompt : {int64_t{5}, int64_t{100}}) {

@@ -130,6 +130,18 @@ TEST_F(RecordDatasetTest, WhatHoldsNoRecordsIsRefused) {
             directory_.path() + "/missing: No such file or directory");
 }
 
+TEST_F(RecordDatasetTest, AFileCanBeHeldOutAsAWhole) {
+  config::Run config = run(directory_.path() + "/missing", 3);
+  config.mutable_evaluation()->set_sequences(0);
+  const std::string path = write("abcdefghi");
+  const RecordDataset dataset(config, path);
+  ASSERT_EQ(dataset.validation_sequences(), 3);
+  EXPECT_EQ(dataset.validation_batch(0, 3).valid_labels, 9);
+  EXPECT_EQ(dataset.validation_batch(1, 1).tokens.data<int32_t>()[0], 0);  // starts anew
+  EXPECT_EQ(dataset.description(),
+            "records of 3 bytes of " + path + ": held-out [0, 3), of which 3 are evaluated");
+}
+
 TEST_F(RecordDatasetTest, SaysWhatItIs) {
   const std::string path = write(20, 3);
   EXPECT_EQ(RecordDataset(run(path, 3)).description(),

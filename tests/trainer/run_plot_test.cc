@@ -27,7 +27,7 @@ MetricsHistory history_of(int64_t steps) {
 }
 
 std::string script_of(const MetricsHistory& history) {
-  return run_plot(history, {.title = "runs/demo", .path = "out"});
+  return run_plot(history, "byte", {.title = "runs/demo", .path = "out"});
 }
 
 /// The lines of a data block, such as "$loss0".
@@ -117,7 +117,7 @@ TEST(RunPlotTest, WhatEvaluationsSawOfTheHashHasPanels) {
 TEST(RunPlotTest, NamesCannotBeTakenForCommands) {
   const MetricsHistory history = history_of(1);
   const std::string script =
-      run_plot(history, {.title = "it's\n!rm `x`", .path = "/tmp/a'b", .format = "png"});
+      run_plot(history, "byte", {.title = "it's\n!rm `x`", .path = "/tmp/a'b", .format = "png"});
   expect_contains(script, "title 'it''s?!rm `x`'");
   expect_contains(script, "set output '/tmp/a''b'");
   expect_contains(script, "set terminal pngcairo");

@@ -189,9 +189,11 @@ TEST_F(ByteDatasetTest, FewerSequencesAreSpreadEvenlyOverTheHeldOutPart) {
 }
 
 TEST_F(ByteDatasetTest, SequencesThatOverlapPredictEveryByteOnceInItsContext) {
+  std::string positions;
+  for (char i = 0; i < 100; ++i) positions += i;
   for (const int64_t stride : {1, 3, 4, 10}) {
     for (const int64_t held_out : {11, 12, 23, 50}) {
-      config::Run config = run(write(bytes_of_size(100)), 10);
+      config::Run config = run(write(positions), 10);
       set_parts(config, 0, 40, 50, 50 + held_out);
       config.mutable_evaluation()->set_stride(stride);
       config.mutable_evaluation()->set_sequences(0);
@@ -199,7 +201,7 @@ TEST_F(ByteDatasetTest, SequencesThatOverlapPredictEveryByteOnceInItsContext) {
       std::vector<int> times(static_cast<size_t>(held_out), 0);
       for (int64_t i = 0; i < dataset->validation_sequences(); ++i) {
         const TokenBatch batch = dataset->validation_batch(i, 1);
-        EXPECT_EQ(batch.tokens.data<int32_t>()[0], 50 + i * stride);  // bytes are their positions
+        EXPECT_EQ(batch.tokens.data<int32_t>()[0], 50 + i * stride);
         for (int64_t t = 0; t < 10; ++t) {
           const int32_t label = batch.labels.data<int32_t>()[t];
           if (label == kIgnoredLabel) continue;
@@ -213,6 +215,15 @@ TEST_F(ByteDatasetTest, SequencesThatOverlapPredictEveryByteOnceInItsContext) {
       EXPECT_EQ(times, once) << "stride " << stride << ", " << held_out << " bytes";
     }
   }
+}
+
+TEST_F(ByteDatasetTest, OfSomeSequencesThatOverlapTheFirstCountsNoMoreThanTheOthers) {
+  config::Run config = run(write(bytes_of_size(100)), 10);
+  set_parts(config, 0, 40, 50, 100);
+  config.mutable_evaluation()->set_stride(3);
+  config.mutable_evaluation()->set_sequences(4);
+  const std::unique_ptr<Dataset> dataset = make_dataset(config);
+  for (int64_t i = 0; i < 4; ++i) EXPECT_EQ(dataset->validation_batch(i, 1).valid_labels, 3) << i;
 }
 
 TEST_F(ByteDatasetTest, TheDescriptionTellsOfTheOverlap) {

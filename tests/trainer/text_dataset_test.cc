@@ -58,6 +58,20 @@ TEST_F(TextDatasetTest, CountsTheBytesThatTokensStandFor) {
   EXPECT_EQ(text.predicted_bytes, 38);
 }
 
+TEST_F(TextDatasetTest, RecordsStayRecords) {
+  run_.mutable_data()->set_source(config::Data::RECORDS);
+  const TextDataset text = make("abcdefghijABCDEFGHIJ", ByteTokenizer());
+  ASSERT_EQ(text.dataset->validation_sequences(), 2);
+  const TokenBatch second = text.dataset->validation_batch(1, 1);
+  EXPECT_EQ(second.labels.data<int32_t>()[0], 'A');
+  EXPECT_NE(second.tokens.data<int32_t>()[0], 'j');
+}
+
+TEST_F(TextDatasetTest, SaysThatAllIsHeldOut) {
+  testing::expect_contains(make("abcdefghijklm", ByteTokenizer()).dataset->description(),
+                           ": held-out [0, 13), of which 2 of 2");
+}
+
 TEST_F(TextDatasetTest, TooShortATextIsRefusedByName) {
   EXPECT_THROW(make("", ByteTokenizer()), DataError);
   EXPECT_THROW(make("x", PairTokenizer()), DataError);
@@ -65,7 +79,7 @@ TEST_F(TextDatasetTest, TooShortATextIsRefusedByName) {
     make("abcdefghij", ByteTokenizer());
     FAIL();
   } catch (const DataError& error) {
-    testing::expect_contains(error.what(), path_ + ": too short");
+    testing::expect_contains(error.what(), path_ + ": too short: the held-out part");
   }
 }
 

@@ -23,8 +23,8 @@ using BackendMaker = std::function<std::unique_ptr<Backend>()>;
 /// The gradient of every parameter tensor, against central differences of the loss. gradients.cc
 CheckResult check_gradients(Backend& backend);
 
-/// One step with activations rebuilt and one with activations stored: the same gradients and
-/// streams to the bit. reversibility.cc
+/// One step with activations rebuilt and one with activations stored: the same gradients
+/// to the bit. reversibility.cc
 CheckResult check_reversibility(Backend& backend);
 
 /// A few training steps on all ranks of `communicator`, or, if it has but one, on ranks that are

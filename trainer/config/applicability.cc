@@ -15,7 +15,9 @@ bool has_layer(const config::Model& model, config::Model::LayerKind kind) {
 
 void add_model(const config::Model& model, std::vector<InertField>* fields) {
   if (!has_layer(model, config::Model::LSH)) {
-    fields->push_back({"model.lsh", "no layer of model.attention_pattern is LSH"});
+    const std::string reason = "no layer of model.attention_pattern is LSH";
+    fields->push_back({"model.lsh", reason});
+    fields->push_back({"evaluation.lsh_queries", reason});
   }
   if (!has_layer(model, config::Model::LOCAL)) {
     fields->push_back({"model.local", "no layer of model.attention_pattern is LOCAL"});

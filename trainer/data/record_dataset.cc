@@ -8,14 +8,15 @@
 
 namespace reformer {
 
-RecordDataset::RecordDataset(const config::Run& run)
-    : path_(run.data().path()),
+RecordDataset::RecordDataset(const config::Run& run, const std::string& held_out_file)
+    : path_(held_out_file.empty() ? run.data().path() : held_out_file),
       file_(path_),
       tokenizer_(run.data().byte_offset()),
       length_(run.data().length()),
       seed_(run.training().seed()),
-      split_(split_of(run.data(), count_records(), "record", path_)) {
-  require_records(split_.train, "training");
+      split_(held_out_file.empty() ? split_of(run.data(), count_records(), "record", path_)
+                                   : DataSplit{.train = {}, .validation = {0, count_records()}}) {
+  if (held_out_file.empty()) require_records(split_.train, "training");
   require_records(split_.validation, "held-out");
   const int64_t wanted = run.evaluation().sequences();
   const int64_t held_out = split_.validation.size();
@@ -60,10 +61,8 @@ TokenBatch RecordDataset::validation_batch(int64_t first, int64_t samples) const
 }
 
 std::string RecordDataset::description() const {
-  return fmt::format(
-      "records of {} bytes of {}: training [{}, {}), held-out [{}, {}), of which {} are evaluated",
-      length_, path_, split_.train.begin, split_.train.end, split_.validation.begin,
-      split_.validation.end, selected_);
+  return fmt::format("records of {} bytes of {}: {}, of which {} are evaluated", length_, path_,
+                     describe(split_), selected_);
 }
 
 void RecordDataset::fill_row(int64_t record, int64_t row, TokenBatch& batch) const {

@@ -16,7 +16,8 @@ class RecordDataset final : public Dataset {
  public:
   /// Throws DataError as MappedFile does, and when the file holds no whole number of records, or no
   /// record in either part.
-  explicit RecordDataset(const config::Run& run);
+  /// With `held_out_file` the records of that file, all of them held out.
+  explicit RecordDataset(const config::Run& run, const std::string& held_out_file = "");
 
   TokenBatch training_batch(int64_t step, int64_t first_sample, int64_t samples) const override;
   int64_t validation_sequences() const override { return selected_; }

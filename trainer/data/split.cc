@@ -19,6 +19,14 @@ DataRange resolve(const config::Range& range, const char* field, int64_t size, c
 
 }  // namespace
 
+std::string describe(const DataSplit& split) {
+  const std::string training =
+      split.train.size() == 0
+          ? ""
+          : fmt::format("training [{}, {}), ", split.train.begin, split.train.end);
+  return fmt::format("{}held-out [{}, {})", training, split.validation.begin, split.validation.end);
+}
+
 DataSplit split_of(const config::Data& data, int64_t size, const char* unit,
                    const std::string& path) {
   if (data.has_train()) {

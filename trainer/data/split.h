@@ -20,6 +20,9 @@ struct DataSplit {
   DataRange validation;
 };
 
+/// "training [0, 80), held-out [80, 100)".
+std::string describe(const DataSplit& split);
+
 /// data.train and data.validation, or all but the last share data.validation_share and that share,
 /// of `size` units of the file `path`; `unit` is the name of one. Throws DataError where a range
 /// does not lie in the file.

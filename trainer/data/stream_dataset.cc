@@ -19,7 +19,7 @@ StreamDataset::StreamDataset(const config::Run& run, std::unique_ptr<TokenStream
       stride_(run.evaluation().stride() == 0 ? length_ : run.evaluation().stride()),
       seed_(run.training().seed()),
       split_(split ? *split : split_of(run.data(), stream_->size(), unit_, stream_->path())) {
-  require_sequence(split_.train, "training");
+  if (!split) require_sequence(split_.train, "training");
   require_sequence(split_.validation, "held-out");
 
   // Tokens to predict after those of the first window.
@@ -46,7 +46,7 @@ TokenBatch StreamDataset::validation_batch(int64_t first, int64_t samples) const
   for (int64_t row = 0; row < samples; ++row) {
     const int64_t window = (first + row) * windows_ / selected_windows_;
     fill_row(split_.validation.begin + window * stride_, split_.validation.end,
-             window == 0 ? 0 : length_ - stride_, row, batch);
+             counts_whole(window) ? 0 : length_ - stride_, row, batch);
   }
   return batch;
 }
@@ -54,11 +54,9 @@ TokenBatch StreamDataset::validation_batch(int64_t first, int64_t samples) const
 std::string StreamDataset::description() const {
   const std::string overlap =
       stride_ == length_ ? "" : fmt::format(", {} {}s apart,", stride_, unit_);
-  return fmt::format(
-      "{0}s of {1}: training [{2}, {3}), held-out [{4}, {5}), of which {6} of {7} sequences of {8} "
-      "{0}s{9} are evaluated",
-      unit_, stream_->path(), split_.train.begin, split_.train.end, split_.validation.begin,
-      split_.validation.end, selected_windows_, windows_, length_, overlap);
+  return fmt::format("{0}s of {1}: {2}, of which {3} of {4} sequences of {5} {0}s{6} are evaluated",
+                     unit_, stream_->path(), describe(split_), selected_windows_, windows_, length_,
+                     overlap);
 }
 
 void StreamDataset::require_sequence(const DataRange& range, const char* part) const {

@@ -12,12 +12,13 @@ namespace reformer {
 
 /// Training sequences start anywhere in the training part. Held-out sequences are windows of the
 /// held-out part that start evaluation.stride tokens apart. A label counts in the first window that
-/// has it, so every token but the first of all is predicted once. The last window is filled up with
+/// has it, so every token but the first of all is predicted once, if all windows are evaluated;
+/// otherwise the first window counts no more than the others. The last window is filled up with
 /// ignored labels.
 class StreamDataset final : public Dataset {
  public:
-  /// In the parts that `split` names, or `run`. Throws DataError when either is too short for one
-  /// sequence.
+  /// In the parts that `run` asks for; or those of `split`, of which the one for training may be
+  /// empty if nothing is to be trained. Throws DataError when a part is too short for one sequence.
   StreamDataset(const config::Run& run, std::unique_ptr<TokenStream> stream,
                 const std::optional<DataSplit>& split = {});
 
@@ -27,6 +28,7 @@ class StreamDataset final : public Dataset {
   std::string description() const override;
 
  private:
+  bool counts_whole(int64_t window) const { return window == 0 && selected_windows_ == windows_; }
   void require_sequence(const DataRange& range, const char* part) const;
   /// Fills row `row` with the window at `begin`, as far as `end` allows; the first `ignored` labels
   /// do not count.

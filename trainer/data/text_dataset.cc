@@ -4,7 +4,11 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
+#include "kernels/core/errors.h"
 #include "trainer/data/mapped_file.h"
+#include "trainer/data/record_dataset.h"
 #include "trainer/data/stream_dataset.h"
 
 namespace reformer {
@@ -32,17 +36,25 @@ class TokensInMemory final : public TokenStream {
 
 TextDataset make_text_dataset(const config::Run& run, const std::string& path,
                               const Tokenizer& tokenizer) {
+  if (run.data().source() == config::Data::RECORDS) {
+    return {.dataset = std::make_unique<RecordDataset>(run, path)};
+  }
   const MappedFile file(path);
   const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()),
                               file.bytes().size());
-  std::vector<int32_t> tokens = tokenizer.encode(text);
+  std::vector<int32_t> tokens;
+  try {
+    tokens = tokenizer.encode(text);
+  } catch (const DataError& error) {
+    throw DataError(fmt::format("{}: {}", path, error.what()));
+  }
   const std::string first =
       tokenizer.decode(std::span(tokens).first(std::min<size_t>(1, tokens.size())));
   const DataRange whole{0, static_cast<int64_t>(tokens.size())};
   return {
       .dataset = std::make_unique<StreamDataset>(
           run, std::make_unique<TokensInMemory>(path, std::move(tokens), tokenizer.vocabulary()),
-          DataSplit{.train = whole, .validation = whole}),
+          DataSplit{.train = {}, .validation = whole}),
       .predicted_bytes = static_cast<int64_t>(text.size() - first.size())};
 }
 

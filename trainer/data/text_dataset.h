@@ -12,11 +12,12 @@ namespace reformer {
 /// A whole file, all of it held out.
 struct TextDataset {
   std::unique_ptr<Dataset> dataset;
-  int64_t predicted_bytes = 0;  // of all tokens but the first
+  // Of all tokens but the first; 0 for records, whose tokens are bytes.
+  int64_t predicted_bytes = 0;
 };
 
-/// The file `path` in sequences of data.length that start evaluation.stride apart, of which
-/// evaluation.sequences are evaluated.
+/// The file `path` in sequences of data.length that start evaluation.stride apart, or its records,
+/// of which evaluation.sequences are evaluated.
 /// Throws DataError when it is missing, unreadable, empty or too short for one sequence, or has
 /// something that no token stands for.
 TextDataset make_text_dataset(const config::Run& run, const std::string& path,

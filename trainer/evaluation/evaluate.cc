@@ -1,6 +1,8 @@
 #include "trainer/evaluation/evaluate.h"
 
 #include <algorithm>
+#include <numeric>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -14,7 +16,10 @@ namespace reformer {
 std::string describe(const EvaluationResult& result, const char* token_name) {
   return fmt::format("held-out loss {:.4f}, {:.4f} bits/{}, accuracy {:.2f}% over {} tokens",
                      result.loss, bits_from_nats(result.loss), token_name, result.accuracy * 100,
-                     result.tokens);
+                     result.tokens) +
+         (result.faults == 0
+              ? ""
+              : fmt::format("; {} values left the range of the residual streams", result.faults));
 }
 
 int64_t evaluation_micro_batch_of(const config::Run& run) {
@@ -68,16 +73,20 @@ EvaluationResult evaluate(const config::Run& run, const Dataset& dataset,
     valid_labels += batch.valid_labels;
   }
 
-  int64_t sums[] = {0, 0, valid_labels};
+  std::vector<int64_t> of_layers(static_cast<size_t>(state.faults.elements()));
+  backend.download(state.faults, of_layers.data());
+  int64_t sums[] = {0, 0, valid_labels,
+                    std::accumulate(of_layers.begin(), of_layers.end(), int64_t{0})};
   backend.download(state.loss, &sums[0]);
   backend.download(state.correct, &sums[1]);
-  communicator.all_reduce_sum(View(sums, DType::kInt64, {3}), "totals of the evaluation");
-  const auto [loss, correct, tokens] = sums;
+  communicator.all_reduce_sum(View(sums, DType::kInt64, {4}), "totals of the evaluation");
+  const auto [loss, correct, tokens, faults] = sums;
   if (tokens == 0) return {};
   return {.loss = static_cast<double>(loss) * kSumStep * static_cast<double>(most_tokens) /
                   static_cast<double>(tokens),
           .accuracy = static_cast<double>(correct) / static_cast<double>(tokens),
-          .tokens = tokens};
+          .tokens = tokens,
+          .faults = faults};
 }
 
 }  // namespace reformer

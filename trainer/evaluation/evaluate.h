@@ -17,6 +17,8 @@ struct EvaluationResult {
   double loss = 0;      // nats per counted token
   double accuracy = 0;  // share of counted tokens whose label had the largest logit
   int64_t tokens = 0;   // counted tokens
+  // Values outside the range of the residual streams, and NaN: with any, the rest means little.
+  int64_t faults = 0;
 };
 
 /// "held-out loss 1.2345, 1.7810 bits/byte, accuracy 61.23% over 4096 tokens". `token_name`

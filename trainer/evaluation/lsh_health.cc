@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -12,13 +13,15 @@ namespace reformer {
 namespace {
 
 constexpr double kMassStep = 0x1p-32;
-constexpr int64_t kBlockTokens = 1024;  // keys held on the host at a time
+// Held on the host at a time: keys, and scores of queries to all keys.
+constexpr int64_t kBlockTokens = 1024;
+constexpr int64_t kMostScores = int64_t{1} << 22;
 
 /// Attention scores of a few queries of one sequence to all its keys: q·k̂, as in the kernels.
 class ScoreTable {
  public:
   ScoreTable(Backend& backend, const View& query_key, const AttentionPattern& pattern,
-             const std::vector<int32_t>& positions)
+             std::span<const int32_t> positions)
       : heads_(static_cast<size_t>(pattern.heads)),
         width_(static_cast<size_t>(pattern.head_dim)),
         scores_(positions.size() * heads_) {
@@ -49,7 +52,7 @@ class ScoreTable {
     for (size_t head = 0; head < heads_; ++head) {
       const float* const k = key + head * width_;
       const float norm = std::sqrt(dot(k, k));
-      const float inverse = norm < 1e-12f ? 0.0f : 1.0f / norm;
+      const float inverse = norm < kShortestKey ? 0.0f : 1.0f / norm;
       for (size_t list = head; list < scores_.size(); list += heads_) {
         scores_[list].push_back(dot(queries.data() + list * width_, k) * inverse);
       }
@@ -119,21 +122,30 @@ void LshHealth::observe(Backend& backend, const TokenLayout& layout, int layer,
   for (int64_t sample = 0; sample < layout.samples; ++sample) {
     backend.download(slots.order.rows(sample, sample + 1), order.data());
     backend.download(slots.bucket_begin.rows(sample, sample + 1), bucket_begin.data());
-    const std::vector<int32_t> positions = sample_positions(layer, layout, sample);
+    const auto head_of = [&](int64_t h) {
+      return Head{.pattern = pattern,
+                  .length = layout.length,
+                  .buckets = buckets,
+                  .order = order.data() + h * pattern.rounds * layout.length,
+                  .bucket_begin = bucket_begin.data() + h * pattern.rounds * (buckets + 2)};
+    };
+    for (int64_t h = 0; h < pattern.heads; ++h) count_buckets(head_of(h), tally(layer, h));
     const View query_key =
         activations.query.rows(sample * layout.length, (sample + 1) * layout.length);
-    const ScoreTable scores(backend, query_key, pattern, positions);
-    for (int64_t h = 0; h < pattern.heads; ++h) {
-      const Head head{.pattern = pattern,
-                      .length = layout.length,
-                      .buckets = buckets,
-                      .order = order.data() + h * pattern.rounds * layout.length,
-                      .bucket_begin = bucket_begin.data() + h * pattern.rounds * (buckets + 2)};
-      Tally& sums = tally(layer, h);
-      count_buckets(head, sums);
-      for (size_t q = 0; q < positions.size(); ++q) {
-        sums.mass += std::llround(found_mass(head, positions[q], scores.of(q, h)) / kMassStep);
-        ++sums.queries;
+    const std::vector<int32_t> positions = sample_positions(layer, layout, sample);
+    const size_t group =
+        static_cast<size_t>(std::max<int64_t>(1, kMostScores / (pattern.heads * layout.length)));
+    for (size_t first = 0; first < positions.size(); first += group) {
+      const std::span<const int32_t> some =
+          std::span(positions).subspan(first, std::min(group, positions.size() - first));
+      const ScoreTable scores(backend, query_key, pattern, some);
+      for (int64_t h = 0; h < pattern.heads; ++h) {
+        Tally& sums = tally(layer, h);
+        for (size_t q = 0; q < some.size(); ++q) {
+          const double mass = found_mass(head_of(h), some[q], scores.of(q, h));
+          sums.mass += std::llround(mass / kMassStep);
+          ++sums.queries;
+        }
       }
     }
   }

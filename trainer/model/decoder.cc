@@ -1,6 +1,7 @@
 #include "trainer/model/decoder.h"
 
 #include <numeric>
+#include <set>
 
 #include "trainer/model/embedding_block.h"
 #include "trainer/model/feed_forward_block.h"
@@ -44,7 +45,12 @@ Tensor Decoder::prefill(int64_t sequence, std::span<const int32_t> tokens) {
 Tensor Decoder::step(std::span<const int32_t> sequences, std::span<const int32_t> tokens) {
   CHECK(!sequences.empty());
   CHECK_EQ(sequences.size(), tokens.size());
-  for (const int32_t sequence : sequences) CHECK_LT(length(sequence), capacity());
+  std::set<int32_t> distinct;
+  for (const int32_t sequence : sequences) {
+    CHECK(0 <= sequence && sequence < options_.sequences);
+    CHECK(distinct.insert(sequence).second);
+    CHECK_LT(length(sequence), capacity());
+  }
   Arena::Mark mark(options_.arena);
   // One row for each sequence; where it stands in its sequence matters to the embedding alone.
   const Pass pass = pass_over(static_cast<int64_t>(tokens.size()));

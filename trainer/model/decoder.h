@@ -1,6 +1,7 @@
-// Incremental decoding: one more token of a sequence costs O(rounds · chunk_length) in each hashed
-// or local layer, whatever came before. Keys and values of earlier tokens are cached, and their
-// buckets are remembered.
+// Incremental decoding. Keys and values of earlier tokens are cached, and their buckets are
+// remembered, so one more token of a sequence costs O(rounds · chunk_length) in a STRICT or LOCAL
+// layer, however long the text is; in a CHUNKED layer also O(rounds · buckets), to find its chunk;
+// in a FULL layer O(length).
 //
 // In STRICT, LOCAL and FULL layers a token never sees later ones, so decoding computes what the
 // forward pass over the whole text computes. In CHUNKED layers earlier tokens would look elsewhere

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 namespace reformer {
-
 namespace {
 
 /// Most keys that one token sees in one head.
@@ -81,20 +80,29 @@ void LayerCache::append(const AttentionBlock& block, const AttentionActivations&
 void LayerCache::attend(const AttentionActivations& activations,
                         std::span<const int32_t> sequences) const {
   const auto heads = static_cast<size_t>(pattern().heads);
-  const auto most = static_cast<size_t>(most_seen_);
-  std::vector<int32_t> seen(sequences.size() * heads * most, 0);  // [B, H, K]
-  std::vector<int32_t> seen_count;                                // [B, H]
-  std::vector<int32_t> list;
-  for (size_t index = 0; index < sequences.size() * heads; ++index) {
-    sorted(sequences[index / heads]).list_seen(static_cast<int64_t>(index % heads), list);
-    CHECK_LE(list.size(), most);
-    seen_count.push_back(static_cast<int32_t>(list.size()));
-    std::transform(list.begin(), list.end(), seen.begin() + static_cast<ptrdiff_t>(index * most),
+  std::vector<std::vector<int32_t>> lists(sequences.size() * heads);
+  size_t longest = 1;
+  for (size_t i = 0; i < lists.size(); ++i) {
+    sorted(sequences[i / heads]).list_seen(static_cast<int64_t>(i % heads), lists[i]);
+    longest = std::max(longest, lists[i].size());
+  }
+  std::vector<int32_t> seen(lists.size() * longest, 0);  // [B, H, K]
+  std::vector<int32_t> seen_count;                       // [B, H]
+  for (size_t i = 0; i < lists.size(); ++i) {
+    seen_count.push_back(static_cast<int32_t>(lists[i].size()));
+    std::transform(lists[i].begin(), lists[i].end(),
+                   seen.begin() + static_cast<ptrdiff_t>(i * longest),
                    [this](int32_t position) { return static_cast<int32_t>(position % rows_); });
   }
 
   Arena::Mark mark(arena_);
   const auto tokens = static_cast<int64_t>(sequences.size());
+  // As much as it can ever be, so that memory can be planned.
+  const View room =
+      arena_.allocate(DType::kInt32, {tokens * pattern().heads * most_seen_}, MemoryUse::kBlock);
+  const View seen_view = room.rows(0, static_cast<int64_t>(seen.size()))
+                             .reshape({tokens, pattern().heads, static_cast<int64_t>(longest)});
+  backend_.upload(seen.data(), seen_view);
   const Shape cache{static_cast<int64_t>(sorted_.size()), rows_, keys_.shape()[1]};
   backend_.attend_cached({.pattern = pattern(),
                           .query = activations.query,
@@ -102,7 +110,7 @@ void LayerCache::attend(const AttentionActivations& activations,
                           .keys = keys_.reshape(cache),
                           .values = values_.reshape(cache),
                           .sequence = upload(sequences, {tokens}),
-                          .seen = upload(seen, {tokens, pattern().heads, most_seen_}),
+                          .seen = seen_view,
                           .seen_count = upload(seen_count, {tokens, pattern().heads}),
                           .out = activations.out});
 }

@@ -38,14 +38,27 @@ class SlotCursor {
 SortedTokens::SortedTokens(const LayerSpec& layer) : pattern_(layer.attention) {
   if (!is_hashed(pattern_.kind)) return;
   num_buckets_ = bucket_count(layer.buckets);
-  buckets_.resize(static_cast<size_t>(pattern_.heads * pattern_.rounds * num_buckets_));
   newest_.resize(static_cast<size_t>(pattern_.heads * pattern_.rounds));
+}
+
+size_t SortedTokens::bytes(const LayerSpec& layer, int64_t tokens) {
+  if (!is_hashed(layer.attention.kind)) return 0;
+  const int64_t lists = layer.attention.heads * layer.attention.rounds;
+  // A vector that grows has up to twice the room that it needs.
+  const size_t of_list = static_cast<size_t>(bucket_count(layer.buckets)) * sizeof(Bucket) +
+                         static_cast<size_t>(2 * tokens) * sizeof(int32_t);
+  return static_cast<size_t>(lists) * of_list;
+}
+
+void SortedTokens::make_buckets() {
+  if (buckets_.empty()) buckets_.resize(newest_.size() * static_cast<size_t>(num_buckets_));
 }
 
 void SortedTokens::assign(int64_t length, const int32_t* order, const int32_t* bucket_begin) {
   CHECK_EQ(length_, 0);
   length_ = length;
   if (num_buckets_ == 0) return;
+  make_buckets();
   for (size_t list = 0; list < newest_.size(); ++list) {
     const int32_t* const tokens = order + static_cast<int64_t>(list) * length;
     const int32_t* const begin = bucket_begin + static_cast<int64_t>(list) * (num_buckets_ + 2);
@@ -59,6 +72,7 @@ void SortedTokens::assign(int64_t length, const int32_t* order, const int32_t* b
 
 void SortedTokens::append(std::span<const int32_t> bucket_of) {
   CHECK_EQ(bucket_of.size(), newest_.size());
+  make_buckets();
   for (size_t list = 0; list < newest_.size(); ++list) {
     CHECK(0 <= bucket_of[list] && bucket_of[list] < num_buckets_);
     newest_[list] = bucket_of[list];

@@ -18,6 +18,9 @@ class SortedTokens {
 
   int64_t length() const { return length_; }
 
+  /// Memory that the lists of `tokens` tokens take, at most.
+  static size_t bytes(const LayerSpec& layer, int64_t tokens);
+
   /// Takes a whole sequence in sorted order; see BucketSortArgs. order [H, R, T], bucket_begin
   /// [H, R, N + 2]; both null unless hashed. REQUIRES: length() == 0.
   void assign(int64_t length, const int32_t* order, const int32_t* bucket_begin);
@@ -34,6 +37,7 @@ class SortedTokens {
  private:
   using Bucket = std::vector<int32_t>;  // positions, ascending
 
+  void make_buckets();
   std::span<const Bucket> buckets_of(int64_t head, int64_t round) const;
   void list_strict(int64_t head, std::vector<int32_t>& seen) const;
   void list_chunked(int64_t head, std::vector<int32_t>& seen) const;
@@ -42,7 +46,7 @@ class SortedTokens {
   AttentionPattern pattern_;
   int64_t num_buckets_ = 0;  // N; 0 unless hashed
   int64_t length_ = 0;
-  std::vector<Bucket> buckets_;  // [H, R, N]
+  std::vector<Bucket> buckets_;  // [H, R, N]; empty before the first token
   std::vector<int32_t> newest_;  // [H, R]: the bucket of the newest token
 };
 

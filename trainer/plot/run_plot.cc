@@ -96,8 +96,8 @@ Panel loss_panel(const MetricsHistory& history) {
   return panel;
 }
 
-Panel bits_panel(const MetricsHistory& history) {
-  return {.title = "held-out bits/byte",
+Panel bits_panel(const MetricsHistory& history, const std::string& token_name) {
+  return {.title = "held-out bits/" + token_name,
           .settings = {},
           .curves = {
               {"held-out", kHeldOut, points_of(history.evaluations, [](const EvaluationMetrics& m) {
@@ -181,7 +181,8 @@ void draw(const Panel& panel, const std::string& name, std::string* script) {
 
 }  // namespace
 
-std::string run_plot(const MetricsHistory& history, const PlotOptions& options) {
+std::string run_plot(const MetricsHistory& history, const std::string& token_name,
+                     const PlotOptions& options) {
   CHECK(!history.steps.empty());
   const bool hashes = std::any_of(history.evaluations.begin(), history.evaluations.end(),
                                   [](const EvaluationMetrics& m) { return !m.lsh.empty(); });
@@ -194,7 +195,7 @@ std::string run_plot(const MetricsHistory& history, const PlotOptions& options) 
       "set lmargin 9\nunset key\n",
       history.steps.back().step);
   draw(loss_panel(history), "loss", &script);
-  draw(bits_panel(history), "bits", &script);
+  draw(bits_panel(history, token_name), "bits", &script);
   draw(norm_panel(history), "norm", &script);
   draw(speed_panel(history), "speed", &script);
   if (hashes) {

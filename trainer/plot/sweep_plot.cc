@@ -27,7 +27,8 @@ std::string sweep_plot(const std::vector<SweepPoint>& points, const char* token_
   script += fmt::format("set title {}\n", gnuplot_quoted(options.title));
   script += fmt::format(
       "set grid back lt 1 lw 1 lc rgb '#d8d8d8'\nset xlabel 'hash rounds'\n"
-      "set ylabel 'held-out bits/{}'\nset logscale x 2\nset xrange [0.9:*]\nset offsets 0,0.5\n"
+      "set ylabel 'held-out bits/{}'\nset logscale x 2\nset xrange [0.9:*]\nset offsets graph "
+      "0.02,graph 0.05,graph 0.1,graph 0.1\n"
       "set key top right\n",
       token_name);
   if (!rounds.empty()) {
