@@ -79,9 +79,12 @@ int run(const Arguments& arguments) {
   if (!arguments.file.empty()) require_whole_text(arguments, config);
   if (!rounds.empty()) require_hashed_layer(config.model, "--rounds");
   if (arguments.lsh_queries > 0) require_hashed_layer(config.model, "--lsh-queries");
+  // A text of its own needs none of the run's data, which may be gone.
+  require_same_tokenizer(checkpoint, config.run,
+                         arguments.file.empty() ? tokenizer_model_of(config.run)
+                                                : checkpoint.manifest().tokenizer_model());
   TextDataset text;
   if (arguments.file.empty()) {
-    require_same_tokenizer(checkpoint, tokenizer_model_of(config.run));
     text.dataset = make_dataset(config.run);
   } else {
     text = make_text_dataset(config.run, arguments.file, *tokenizer_of(checkpoint));

@@ -196,12 +196,17 @@ std::unique_ptr<Tokenizer> tokenizer_of(const CheckpointReader& checkpoint) {
                         manifest.tokenizer_model());
 }
 
-void require_same_tokenizer(const CheckpointReader& checkpoint,
+void require_same_tokenizer(const CheckpointReader& checkpoint, const config::Run& run,
                             const std::string& tokenizer_model) {
-  if (checkpoint.manifest().tokenizer_model() == tokenizer_model) return;
+  const checkpoint::Manifest& manifest = checkpoint.manifest();
+  const std::string trained_on = token_meaning(
+      parse_config(manifest.config(), checkpoint.path(), {}).run, manifest.tokenizer_model());
+  const std::string here = token_meaning(run, tokenizer_model);
+  if (trained_on == here) return;
   throw CheckpointError(
-      fmt::format("checkpoint {}: was trained on tokens of another tokenizer than this run's data",
-                  checkpoint.path()));
+      fmt::format("checkpoint {}: was trained on tokens of another tokenizer than this run's data: "
+                  "{}; here: {}",
+                  checkpoint.path(), trained_on, here));
 }
 
 uint32_t parameter_digest(const CheckpointReader& checkpoint) {

@@ -55,9 +55,11 @@ void load_parameters(const CheckpointReader& checkpoint, const ModelSpec& spec, 
 /// Throws ConfigError if they have no text.
 std::unique_ptr<Tokenizer> tokenizer_of(const CheckpointReader& checkpoint);
 
-/// Throws CheckpointError when the tokens of data with `tokenizer_model` (tokenizer_model_of) mean
-/// something else than those that the model was trained on.
-void require_same_tokenizer(const CheckpointReader& checkpoint, const std::string& tokenizer_model);
+/// Throws CheckpointError, naming both, when the tokens of the data that `run` asks for, with
+/// `tokenizer_model` (tokenizer_model_of), mean something else (token_meaning) than those that the
+/// model was trained on.
+void require_same_tokenizer(const CheckpointReader& checkpoint, const config::Run& run,
+                            const std::string& tokenizer_model);
 
 /// CRC32C over all parameters, names included: equal for equal models.
 uint32_t parameter_digest(const CheckpointReader& checkpoint);

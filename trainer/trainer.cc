@@ -167,7 +167,7 @@ class Training {
       newest = open_newest(directory_.checkpoints(),
                            [this](const std::string& text) { output_.say(text); });
     }
-    if (newest) require_same_tokenizer(*newest, tokenizer_model_);
+    if (newest) require_same_tokenizer(*newest, config_.run, tokenizer_model_);
     if (communicator_.sum(newest ? 1 : 0, "is there a checkpoint") > 0) {
       step_ = load_state(newest ? &*newest : nullptr, config_, state_, guard_, communicator_);
       if (newest) warn_if_bits_may_differ(*newest);

@@ -84,6 +84,14 @@ expect_error "eval of a text of others" 3 "novel.txt: .*line 1, column 1" \
   "$program" eval of_characters --file novel.txt
 expect_error "a character that is not in the alphabet" 3 "dna.fa: line 2, column [0-9]+: '[acgt]'" \
   "$program" train dna.txtpb --run-dir other --set data.fold_case=false
+other='"ACGTN", data.fold_case true; here: .* "TGCAN"'
+expect_error "resume with tokens of another meaning" 4 "$other" "$program" train dna.txtpb \
+  --run-dir of_characters --set data.alphabet=TGCAN --set training.steps=20
+expect_error "eval with them" 4 "$other" "$program" eval of_characters --set data.alphabet=TGCAN
+expect_error "and on a text of its own" 4 "$other" \
+  "$program" eval of_characters --file dna.fa --set data.alphabet=TGCAN
+expect_success "other parts may be held out" \
+  "$program" eval of_characters --set data.validation_share=0.2
 
 # Records: images.
 head -c 19200 "$configs/persuasion.txt" >images.bin

@@ -168,7 +168,7 @@ TEST_F(SavedStateTest, TheTokenizerIsThatOfTheData) {
   const CheckpointReader checkpoint(run.save(directory_.path(), 1));
   EXPECT_EQ(tokenizer_of(checkpoint)->encode("a"), std::vector<int32_t>{'a' + 2});
   EXPECT_FALSE(checkpoint.manifest().has_tokenizer_model());
-  EXPECT_NO_THROW(require_same_tokenizer(checkpoint, ""));
+  EXPECT_NO_THROW(require_same_tokenizer(checkpoint, run.config.run, ""));
 }
 
 TEST_F(SavedStateTest, ATokenizerWithAModelTravelsAlong) {
@@ -183,10 +183,34 @@ TEST_F(SavedStateTest, ATokenizerWithAModelTravelsAlong) {
   const CheckpointReader checkpoint(path);
   const std::unique_ptr<Tokenizer> tokenizer = tokenizer_of(checkpoint);
   EXPECT_EQ(tokenizer->decode(tokenizer->encode("some text\n")), "some text\n");
-  EXPECT_NO_THROW(require_same_tokenizer(checkpoint, model));
-  EXPECT_EQ(
-      error_of([&] { require_same_tokenizer(checkpoint, "another"); }),
-      "checkpoint " + path + ": was trained on tokens of another tokenizer than this run's data");
+  EXPECT_NO_THROW(require_same_tokenizer(checkpoint, run.config.run, model));
+  expect_contains(error_of([&] { require_same_tokenizer(checkpoint, run.config.run, "another"); }),
+                  "checkpoint " + path +
+                      ": was trained on tokens of another tokenizer than this run's data: "
+                      "data.source TOKENS, tokenizer.model of");
+}
+
+TEST_F(SavedStateTest, TokensOfAnotherMeaningAreRefused) {
+  const auto refusal = [this](const std::vector<std::string>& trained_on,
+                              const std::vector<std::string>& changes) {
+    std::vector<std::string> all = trained_on;
+    all.insert(all.end(), changes.begin(), changes.end());
+    const CheckpointReader checkpoint(TestRun(trained_on).save(directory_.path(), 1));
+    const RunConfig config = testing::parse(kConfig, all);
+    return error_of([&] { require_same_tokenizer(checkpoint, config.run, ""); });
+  };
+  const std::vector<std::string> bytes = {
+      "data.source=BYTES", "data.symbols=", "model.vocabulary=258",
+      "data.path=" + std::filesystem::absolute("configs/persuasion.txt").string()};
+  expect_contains(refusal(bytes, {"data.byte_offset=2"}),
+                  ": data.source BYTES, data.byte_offset 0; here: data.source BYTES, "
+                  "data.byte_offset 2");
+  expect_contains(refusal(bytes, {"data.source=RECORDS"}),
+                  "here: data.source RECORDS, data.byte_offset 0");
+  expect_contains(refusal({}, {"data.source=INCREMENT", "data.max_stride=3"}),
+                  ": data.source DUPLICATION; here: data.source INCREMENT, data.symbols 20");
+  EXPECT_EQ(refusal(bytes, {"data.validation_share=0.2"}), "");
+  EXPECT_EQ(refusal({}, {"data.symbols=10"}), "");
 }
 
 TEST_P(EveryOptimizer, ABeginningTrainsLikeARunThatWasInitialisedSo) {

@@ -46,6 +46,31 @@ TEST(TokenizerTest, TokensHaveTheModelThatLiesBesideThem) {
   EXPECT_THROW(make_tokenizer(run, ""), DataError);
 }
 
+TEST(TokenizerTest, TheMeaningOfTokensIsWhatDecidesIt) {
+  config::Run run;
+  config::Data& data = *run.mutable_data();
+  EXPECT_EQ(token_meaning(run, ""), "data.source BYTES, data.byte_offset 0");
+  data.set_source(config::Data::CHARACTERS);
+  data.set_alphabet("ACGTN");
+  data.set_fold_case(true);
+  const std::string characters = token_meaning(run, "");
+  EXPECT_EQ(characters, "data.source CHARACTERS, data.alphabet \"ACGTN\", data.fold_case true");
+  data.set_header_mark(";");
+  data.set_path("other.fa");
+  EXPECT_EQ(token_meaning(run, ""), characters) << "which lines are skipped changes no token";
+  data.set_alphabet("TGCAN");
+  EXPECT_NE(token_meaning(run, ""), characters);
+  data.set_source(config::Data::TOKENS);
+  EXPECT_EQ(token_meaning(run, "one"), token_meaning(run, "one"));
+  EXPECT_NE(token_meaning(run, "one"), token_meaning(run, "two"));
+  data.set_source(config::Data::RETRIEVAL);
+  const std::string retrieval = token_meaning(run, "");
+  data.set_pairs(data.pairs() + 1);
+  EXPECT_EQ(token_meaning(run, ""), retrieval) << "more of them, or longer: the same task";
+  data.set_symbols(data.symbols() + 1);
+  EXPECT_NE(token_meaning(run, ""), retrieval);
+}
+
 TEST(TokenizerTest, ATaskHasNone) {
   config::Run run;
   for (const auto source :

@@ -38,6 +38,10 @@ class Tokenizer {
 /// where the configuration says it all. Throws DataError when it cannot be read.
 std::string tokenizer_model_of(const config::Run& run);
 
+/// What the tokens of these data mean, as the settings that decide it, with their values: equal
+/// where a model may go on from the one data to the other. `model` as for make_tokenizer.
+std::string token_meaning(const config::Run& run, const std::string& model);
+
 /// The tokenizer of the data that `run` asks for; `model` is what tokenizer_model_of gave, then or
 /// when a checkpoint was written. Throws ConfigError if these data have no text, DataError if
 /// `model` is none.
