@@ -132,6 +132,32 @@ TEST(HuggingFaceTest, AnotherShapeOrAMissingTensorIsNamed) {
   expect_contains(refusal(""), "has no tensor reformer.embeddings.word_embeddings.weight");
 }
 
+/// A file whose every tensor claims to be larger than any memory.
+class BoastfulFile final : public TensorFile {
+ public:
+  explicit BoastfulFile(const ModelSpec& spec) : TensorFile("boastful") {
+    for (const ParameterInfo& parameter : list_parameters(spec)) {
+      add(hugging_face_tensor(parameter, spec).name,
+          {.dtype = "F32", .shape = Shape{int64_t{1} << 46}});
+    }
+  }
+
+ private:
+  std::span<const uint8_t> elements_of(const std::string&, const Entry&) const override {
+    return {};
+  }
+};
+
+TEST(HuggingFaceTest, TheShapeIsComparedBeforeAnythingIsRead) {
+  const ModelSpec spec = testing::small_spec({AttentionKind::kLocal});
+  try {
+    read_hugging_face(BoastfulFile(spec), spec);
+    ADD_FAILURE() << "accepted";
+  } catch (const DataError& error) {
+    expect_contains(error.what(), "word_embeddings.weight has the shape [70368744177664]");
+  }
+}
+
 /// The tensors of a small model as a file holds them, changed.
 class HuggingFaceFileTest : public ::testing::Test {
  protected:
@@ -192,6 +218,29 @@ TEST_F(HuggingFaceFileTest, TheBiasOfTheHeadHasTwoNames) {
   tensors_.pop_back();
   tensors_.pop_back();
   expect_contains(import(), "has no tensor lm_head.bias");
+}
+
+TEST_F(HuggingFaceFileTest, BothNamesOfTheBiasHaveThePrefix) {
+  const std::string path = directory_.path() + "/prefixed.safetensors";
+  const auto read = [&]() -> std::string {
+    write_safetensors(path, tensors_);
+    try {
+      const Tensor flat = read_hugging_face(SafetensorsFile(path), spec_, "weight/");
+      bias_ = flat.data<float>()[list_parameters(spec_).back().offset];
+    } catch (const DataError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  tensor("lm_head.bias").values.data<float>()[0] = 3;
+  tensor("lm_head.bias").name = "lm_head.decoder.bias";
+  for (StoredTensor& tensor : tensors_) tensor.name = "weight/" + tensor.name;
+  EXPECT_EQ(read(), "");
+  EXPECT_EQ(bias_, 3);
+  add("weight/lm_head.bias", 0, spec_.vocabulary);
+  expect_contains(read(), "weight/lm_head.bias and weight/lm_head.decoder.bias should be the same");
+  tensor("weight/lm_head.bias").name = "lm_head.bias";
+  EXPECT_EQ(read(), "") << "another tensor, for which there is no use";
 }
 
 TEST_F(HuggingFaceFileTest, UnusedTensorsAreListedConstantsAreNot) {

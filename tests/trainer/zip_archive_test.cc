@@ -1,6 +1,7 @@
 // Entries of an archive, and what is wrong with some.
 #include "trainer/weights/zip_archive.h"
 
+#include <cstring>
 #include <functional>
 
 #include <gtest/gtest.h>
@@ -64,6 +65,24 @@ TEST_F(ZipArchiveTest, AChangedByteIsFound) {
   bytes[bytes.find("text")] = 'X';
   testing::write_file(path_, bytes);
   expect_contains(message_of([&] { ZipArchive(path_).read("name"); }), "entry name: CRC error");
+}
+
+TEST_F(ZipArchiveTest, AnEntryThatClaimsMoreThanTheFileHasIsRefused) {
+  testing::write_archive(path_, {{"name", "text"}});
+  std::string bytes = testing::read_file(path_);
+  // Both sizes in the central directory: they agree with each other.
+  const size_t directory_entry = bytes.find("PK\x01\x02");
+  ASSERT_NE(directory_entry, std::string::npos);
+  const uint32_t claimed = 0x7fffffff;
+  for (const size_t offset : {20u, 24u}) {
+    std::memcpy(bytes.data() + directory_entry + offset, &claimed, sizeof(claimed));
+  }
+  testing::write_file(path_, bytes);
+  const std::string expected = path_ +
+                               ": entry name: claims 2147483647 bytes, and the whole file has " +
+                               std::to_string(bytes.size());
+  EXPECT_EQ(message_of([&] { ZipArchive(path_).size_of("name"); }), expected);
+  EXPECT_EQ(message_of([&] { ZipArchive(path_).read("name"); }), expected);
 }
 
 }  // namespace

@@ -63,9 +63,20 @@ std::string text_of(const Shape& shape) {
 }
 
 /// Under which name the file holds what the library now calls `name`.
-std::string stored_name(const TensorFile& file, const std::string& name) {
-  const bool again = name == kHeadBias && !file.has(name) && file.has(kHeadBiasAgain);
-  return again ? kHeadBiasAgain : name;
+std::string stored_name(const TensorFile& file, const std::string& prefix,
+                        const std::string& name) {
+  const bool again =
+      name == kHeadBias && !file.has(prefix + name) && file.has(prefix + kHeadBiasAgain);
+  return prefix + (again ? kHeadBiasAgain : name);
+}
+
+/// The shape is compared first: what a file says does not decide how much memory is taken.
+Tensor read_of_shape(const TensorFile& file, const std::string& name, const Shape& shape) {
+  if (file.shape_of(name) != shape) {
+    throw DataError(fmt::format("{}: {} has the shape {} and the model needs {}", file.path(), name,
+                                text_of(file.shape_of(name)), text_of(shape)));
+  }
+  return file.read(name, DType::kFloat32);
 }
 
 /// Numbers that older versions of the library kept beside the weights: what masked scores are.
@@ -142,16 +153,16 @@ void add_layer(const LayerSpec& layer, int index, nlohmann::ordered_json& config
 }
 
 /// Which of two different biases the library would take depends on its version.
-void require_one_head_bias(const TensorFile& file) {
-  if (!file.has(kHeadBias) || !file.has(kHeadBiasAgain)) return;
-  const Tensor bias = file.read(kHeadBias, DType::kFloat32);
-  const Tensor again = file.read(kHeadBiasAgain, DType::kFloat32);
-  const bool same =
-      bias.shape() == again.shape() &&
-      std::equal(bias.data<float>(), bias.data<float>() + bias.elements(), again.data<float>());
-  if (same) return;
-  throw DataError(fmt::format("{}: {} and {} should be the same and differ", file.path(), kHeadBias,
-                              kHeadBiasAgain));
+void require_one_head_bias(const TensorFile& file, const std::string& prefix, const Tensor& bias) {
+  const std::string name = prefix + kHeadBias;
+  const std::string other_name = prefix + kHeadBiasAgain;
+  if (!file.has(name) || !file.has(other_name)) return;
+  const Tensor other = read_of_shape(file, other_name, bias.shape());
+  if (std::equal(bias.data<float>(), bias.data<float>() + bias.elements(), other.data<float>())) {
+    return;
+  }
+  throw DataError(
+      fmt::format("{}: {} and {} should be the same and differ", file.path(), name, other_name));
 }
 
 }  // namespace
@@ -227,23 +238,18 @@ std::vector<StoredTensor> to_hugging_face(const ModelSpec& spec, const View& fla
 }
 
 Tensor read_hugging_face(const TensorFile& file, const ModelSpec& spec, const std::string& prefix) {
-  require_one_head_bias(file);
   Tensor flat(DType::kFloat32, {flat_elements(spec)});
   for (const ParameterInfo& parameter : list_parameters(spec)) {
     const HuggingFaceTensor source = hugging_face_tensor(parameter, spec);
-    const Tensor values = file.read(prefix + stored_name(file, source.name), DType::kFloat32);
-    if (values.shape() != source.shape) {
-      throw DataError(fmt::format("{}: {}{} has the shape {} and the model needs {}", file.path(),
-                                  prefix, source.name, text_of(values.shape()),
-                                  text_of(source.shape)));
-    }
+    const std::string name = stored_name(file, prefix, source.name);
+    const Tensor values = read_of_shape(file, name, source.shape);
     const float* const value = values.data<float>();
     const bool finite = std::all_of(value, value + values.elements(),
                                     [](float element) { return std::isfinite(element); });
     if (!finite) {
-      throw DataError(
-          fmt::format("{}: {}{} has a value that is not finite", file.path(), prefix, source.name));
+      throw DataError(fmt::format("{}: {} has a value that is not finite", file.path(), name));
     }
+    if (source.name == kHeadBias) require_one_head_bias(file, prefix, values);
     float* const destination = parameter.in(flat.view()).data<float>();
     if (source.transposed) {
       copy_transposed(value, source.shape[0], source.shape[1], destination);

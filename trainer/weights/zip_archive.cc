@@ -1,5 +1,7 @@
 #include "trainer/weights/zip_archive.h"
 
+#include <filesystem>
+
 #include <fmt/format.h>
 #include <zip.h>
 
@@ -21,7 +23,12 @@ void ZipArchive::Close::operator()(zip* archive) const {
 ZipArchive::ZipArchive(const std::string& path) : path_(path) {
   int code = 0;
   archive_.reset(zip_open(path.c_str(), ZIP_RDONLY, &code));
-  if (archive_) return;
+  if (archive_) {
+    std::error_code error;
+    file_bytes_ = std::filesystem::file_size(path, error);
+    if (error) throw DataError(fmt::format("{}: {}", path, error.message()));
+    return;
+  }
   zip_error_t error;
   zip_error_init_with_code(&error, code);
   const std::string reason = zip_error_strerror(&error);
@@ -53,6 +60,9 @@ size_t ZipArchive::size_of(const std::string& name) const {
   if ((entry.valid & kNeeded) != kNeeded || entry.comp_method != ZIP_CM_STORE ||
       entry.size != entry.comp_size) {
     fail(name, "compressed, which is not read");
+  }
+  if (entry.size > file_bytes_) {
+    fail(name, fmt::format("claims {} bytes, and the whole file has {}", entry.size, file_bytes_));
   }
   return entry.size;
 }

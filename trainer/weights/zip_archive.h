@@ -18,8 +18,8 @@ class ZipArchive {
   std::vector<std::string> names() const;
   bool has(const std::string& name) const;
 
-  /// Bytes of an entry. Throws when there is none, or when it is compressed: so a small file cannot
-  /// ask for much memory.
+  /// Bytes of an entry. Throws when there is none, when it is compressed or when it claims more
+  /// than the file has: so a small file cannot ask for much memory.
   size_t size_of(const std::string& name) const;
 
   /// The whole entry, compared with its checksum.
@@ -33,6 +33,7 @@ class ZipArchive {
   [[noreturn]] void fail(const std::string& name, const std::string& reason) const;
 
   std::string path_;
+  uint64_t file_bytes_ = 0;
   std::unique_ptr<zip, Close> archive_;
 };
 
