@@ -77,8 +77,14 @@ int run(const Arguments& arguments) {
   const std::vector<std::string> unused = list_unused(*file, config.model);
   const Tensor parameters = read_hugging_face(*file, config.model);
 
+  const std::string tokenizer_model = tokenizer_model_of(config.run);
+  const std::string identity = make_cpu_backend(1)->numeric_identity();
+
   RunOutput output(directory, /*rank=*/0, /*ranks=*/1);
   require_new_run(directory);  // nobody else writes there from here on
+  // The configuration comes last: without its checkpoint it would train a new model.
+  const std::string saved =
+      save_beginning(directory.checkpoints(), config, tokenizer_model, parameters.view(), identity);
   output.begin(/*last_step=*/0, to_text(config.run));
   output.say(fmt::format("{} parameters from {}", parameter_count(config.model), file->path()));
   for (const std::string& note : read.notes) {
@@ -95,10 +101,7 @@ int run(const Arguments& arguments) {
                     "data.byte_offset=2 if they begin at 2, as in google/reformer-enwik8",
                     run.model().vocabulary()));
   }
-  const std::string identity = make_cpu_backend(1)->numeric_identity();
-  output.say(fmt::format(
-      "saved {}", save_beginning(directory.checkpoints(), config, tokenizer_model_of(config.run),
-                                 parameters.view(), identity)));
+  output.say(fmt::format("saved {}", saved));
   output.say(fmt::format("reformer train {} goes on from there", directory.config()));
   return kExitOk;
 }

@@ -86,7 +86,17 @@ expect_error "a setting that is not computed" 2 'empty/config.json: hidden_act "
   "$program" import --from hf empty new "${settings[@]}"
 expect_error "a bad --set" 2 "model.heads=0" \
   "$program" import --from hf "$torch/model" new "${settings[@]}" --set model.heads=0
+expect_error "no tokenizer where the data should be" 3 "absent/tokenizer.model: No such file" \
+  "$program" import --from hf "$torch/model" new "${settings[@]}" \
+  --set data.source=TOKENS --set data.path="$work/absent"
 check "nothing was begun" [ ! -e new ]
+limited() { bash -c 'trap "" XFSZ; ulimit -f 20; exec "$@"' limited "$@"; }
+expect_error "the disk is full" 4 "checkpoint: .*File too large" \
+  limited "$program" import --from hf "$torch/model" full "${settings[@]}"
+check "nothing is left that would train" [ ! -e full/config.txtpb ]
+expect_success "with room it is begun" \
+  "$program" import --from hf "$torch/model" full "${settings[@]}"
+check "with the same parameters" [ "$imported" = "$(digest full)" ]
 expect_status "another format" 2 "$program" import --from tf "$torch/model" new
 check "is named" grep -q "tf not in {hf}" err.txt
 
