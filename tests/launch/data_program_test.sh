@@ -47,11 +47,15 @@ expect_error "no input" 3 "absent.txt: No such file" \
 limited() { bash -c "ulimit -f 20; exec '$program' tokenize --model m.model novel.txt other"; }
 expect_error "the disk is full" 3 "cannot write other.partial.*File too large" limited
 mkfifo pipe
-"$program" tokenize --model m.model pipe other >out.txt 2>err.txt &
+exec 9<>pipe  # it has a writer, who has no more to say
+timeout --foreground --signal=KILL 60 \
+  "$program" tokenize --model m.model pipe other >out.txt 2>err.txt 9>&- &
 pid=$!
-{ head -c 5000000 /dev/zero | tr '\0' 'a'; sleep 1; kill -TERM $pid; cat novel.txt; } >pipe
+head -c 5000000 /dev/zero | tr '\0' 'a' >&9
+kill -TERM $pid
 wait $pid
-check "a signal stops it with 8" [ $? = 8 ]
+check "a signal stops it with 8, even where it waits for a pipe" [ $? = 8 ]
+exec 9>&-
 check "nothing was left" [ -z "$(ls -d other* 2>/dev/null)" ]
 expect_status "no folder named" 2 "$program" tokenize --model m.model novel.txt
 expect_error "vocabulary too small" 2 "model.vocabulary 399 .*TOKENS, legal: at least 400" \

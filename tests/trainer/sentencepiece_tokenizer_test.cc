@@ -127,5 +127,26 @@ TEST_F(SentencePieceTokenizerTest, WhatIsNoModelIsRefusedByName) {
   }
 }
 
+TEST_F(SentencePieceTokenizerTest, TheCompletePartHasTheTokensThatItHasInTheWhole) {
+  std::string ideographs;
+  for (int i = 0; i < 12000; ++i) ideographs += "日";
+  std::string novel = testing::read_file("configs/persuasion.txt").substr(0, 60000);
+  std::string no_spaces = novel;
+  std::erase_if(no_spaces, [](char c) { return c == ' ' || c == '\n'; });
+  for (const std::string& text : {"a " + ideographs, novel, no_spaces + "\n" + no_spaces}) {
+    const Tokens expected = bytes_.encode(text);
+    for (const size_t size : {10u, 16384u, 16385u, 16389u, 20000u, 32770u, 33000u}) {
+      const size_t complete =
+          SentencePieceTokenizer::complete_part(std::string_view(text).substr(0, size));
+      EXPECT_LE(size - complete, 16384u);
+      Tokens tokens = bytes_.encode(text.substr(0, complete));
+      const Tokens rest = bytes_.encode(text.substr(complete));
+      tokens.insert(tokens.end(), rest.begin(), rest.end());
+      EXPECT_TRUE(tokens == expected) << size << " bytes of " << text.substr(0, 10);
+    }
+  }
+  EXPECT_EQ(SentencePieceTokenizer::complete_part("one\ntwo"), 4u);
+}
+
 }  // namespace
 }  // namespace reformer

@@ -89,6 +89,20 @@ TEST_F(TokenizeFileTest, ALineLongerThanTheBufferLosesNothing) {
   EXPECT_EQ(tokens_of({write("text", text)}), tokenizer_.encode(text));
 }
 
+TEST_F(TokenizeFileTest, LongLinesWithoutSpacesGiveTheSameTokensWithAnyNumberOfThreads) {
+  std::string novel = read_file("configs/persuasion.txt");
+  std::erase_if(novel, [](char c) { return c == ' ' || c == '\n'; });
+  std::string text;
+  while (text.size() < (9 << 19)) text += novel;
+  text += "\n" + text.substr(0, 200001);
+  write("text", text);
+  const std::vector<int32_t> expected = tokenizer_.encode(text);
+  for (const int threads : {1, 8}) {
+    options_.threads = threads;
+    EXPECT_TRUE(tokens_of({directory_.path() + "/text"}) == expected) << threads << " threads";
+  }
+}
+
 TEST_F(TokenizeFileTest, FilesFollowEachOther) {
   const std::string first = write("first", "one\n");
   const std::string second = write("second", "two");

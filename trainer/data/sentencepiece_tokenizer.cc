@@ -66,6 +66,16 @@ std::vector<int32_t> SentencePieceTokenizer::encode(std::string_view text) const
   return tokens;
 }
 
+size_t SentencePieceTokenizer::complete_part(std::string_view text) {
+  const size_t line_end = text.rfind('\n');
+  size_t complete = line_end == std::string_view::npos ? 0 : line_end + 1;
+  // As encode_line does it: one rule alone says where a line is cut.
+  while (text.size() - complete > kLongestLine) {
+    complete += cut_before_word(text.substr(complete), kLongestLine);
+  }
+  return complete;
+}
+
 void SentencePieceTokenizer::encode_line(std::string_view line,
                                          std::vector<int32_t>& tokens) const {
   std::vector<int> ids;

@@ -28,6 +28,11 @@ class SentencePieceTokenizer final : public Tokenizer {
   /// The token of what the model does not know.
   int32_t unknown() const { return unknown_; }
 
+  /// Bytes of the start of `text` whose tokens are the same whatever follows: encode gives those of
+  /// this part, then those of the rest. All lines that are over, and of the last one as much as
+  /// leaves at most 16 KiB.
+  static size_t complete_part(std::string_view text);
+
   int64_t vocabulary() const override { return static_cast<int64_t>(texts_.size()); }
   std::vector<int32_t> encode(std::string_view text) const override;
   std::string decode(std::span<const int32_t> tokens) const override;
