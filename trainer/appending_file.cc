@@ -15,7 +15,11 @@ AppendingFile::AppendingFile(const std::string& path)
   if (!file_) {
     throw DataError(fmt::format("{}: cannot open for writing: {}", path, std::strerror(errno)));
   }
-  size_ = std::filesystem::file_size(path);
+  std::error_code error;
+  size_ = std::filesystem::file_size(path, error);  // a device has none
+  if (error) {
+    throw DataError(fmt::format("{}: is no file that can grow: {}", path, error.message()));
+  }
 }
 
 bool AppendingFile::append(std::string_view record) {

@@ -39,13 +39,18 @@ TEST_F(AppendingFileTest, OnAFullDiskARecordIsTakenBack) {
   EXPECT_EQ(read_file(path_), "first second");
 }
 
-TEST_F(AppendingFileTest, APathThatIsNoneIsNamed) {
-  try {
-    AppendingFile file(directory_.path());
-    FAIL();
-  } catch (const DataError& error) {
-    testing::expect_contains(error.what(), directory_.path() + ": cannot open for writing: Is a ");
-  }
+TEST_F(AppendingFileTest, WhatIsNoFileIsNamed) {
+  const auto error_of = [](const std::string& path) -> std::string {
+    try {
+      AppendingFile file(path);
+    } catch (const DataError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  testing::expect_contains(error_of(directory_.path()),
+                           directory_.path() + ": cannot open for writing: Is a ");
+  testing::expect_contains(error_of("/dev/null"), "/dev/null: is no file that can grow: ");
 }
 
 }  // namespace

@@ -154,6 +154,16 @@ TEST_F(TokenShardsTest, HeadersThatLieAreRefused) {
   EXPECT_EQ(error_with([](ShardHeader& header) { header.is_last = 1; }), "");
 }
 
+TEST_F(TokenShardsTest, ANewerLayoutIsNamedAsSuch) {
+  write_shards(folder(), some_tokens(50, 500), 500);
+  std::string bytes = read_file(shard(0));
+  const uint32_t version = 7;
+  std::memcpy(bytes.data() + offsetof(ShardHeader, version), &version, sizeof(version));
+  bytes.replace(offsetof(ShardHeader, token_bytes), 30, std::string(30, 'x'));
+  write_file(shard(0), bytes);
+  EXPECT_EQ(error_of(), shard(0) + ": has format version 7, newer than this program's 1");
+}
+
 TEST_F(TokenShardsTest, EveryShardMustBeThereAndOfTheSameTokenizer) {
   write_shards(folder(), some_tokens(50, 500), 500, 20);
   EXPECT_EQ(error_of(), "");

@@ -46,11 +46,12 @@ TokenShard::TokenShard(const std::string& path) : path_(path), file_(path) {
   std::memcpy(&header_, file_.bytes().data(), sizeof(header_));
   require(std::memcmp(header_.magic, kShardMagic, sizeof(kShardMagic)) == 0,
           "is no shard of tokens");
-  require(header_.header_crc == crc32c(&header_, offsetof(ShardHeader, header_crc)),
-          "the header is damaged");
+  // The version says where the checksum is, so it comes first.
   require(header_.version <= kShardVersion,
           fmt::format("has format version {}, newer than this program's {}", header_.version,
                       kShardVersion));
+  require(header_.header_crc == crc32c(&header_, offsetof(ShardHeader, header_crc)),
+          "the header is damaged");
   require(header_.token_bytes == 2 || header_.token_bytes == 4,
           fmt::format("has tokens of {} bytes", header_.token_bytes));
   // Divided, since a product might not fit.

@@ -24,7 +24,7 @@ inline constexpr size_t kShardBlock = size_t{1} << 20;
 /// Little-endian. Tokens follow, as unsigned numbers of `token_bytes` bytes, then the checksums.
 struct ShardHeader {
   char magic[8];
-  uint32_t version;
+  uint32_t version;      // from here on, each version may have a layout of its own
   uint32_t token_bytes;  // 2 for vocabularies up to 65,536, else 4
   uint64_t vocabulary;
   uint64_t tokens;
