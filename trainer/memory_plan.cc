@@ -95,6 +95,24 @@ std::string complaint(size_t needed, const std::string& whom, const std::string&
                      whom, format_bytes(available_memory().value_or(0)), advice);
 }
 
+/// What `body` takes with a decoder, that included.
+MemoryPlan plan_decoding(const ModelSpec& spec, int64_t sequences, int64_t capacity,
+                         const std::function<void(Decoder&)>& body) {
+  const std::unique_ptr<Backend> backend = make_plan_backend();
+  const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
+  const std::vector<Tensor> rotations = make_rotations(spec, 0, 0);
+  Decoder decoder({.backend = *backend,
+                   .arena = *arena,
+                   .spec = spec,
+                   .parameters = arena->allocate(DType::kFloat32, {flat_elements(spec)},
+                                                 MemoryUse::kParameters),
+                   .rotations = rotations,
+                   .sequences = sequences,
+                   .capacity = capacity});
+  body(decoder);
+  return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
+}
+
 }  // namespace
 
 MemoryPlan plan_training(const RunConfig& config, int ranks) {
@@ -125,45 +143,25 @@ MemoryPlan plan_evaluation(const RunConfig& config, const std::vector<int64_t>& 
 
 MemoryPlan plan_generation(const ModelSpec& spec, int64_t sequences, int64_t prompt_tokens,
                            int64_t capacity) {
-  const std::unique_ptr<Backend> backend = make_plan_backend();
-  const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
-  const std::vector<Tensor> rotations = make_rotations(spec, 0, 0);
-  Decoder::Options options{
-      .backend = *backend,
-      .arena = *arena,
-      .spec = spec,
-      .parameters = arena->allocate(DType::kFloat32, {flat_elements(spec)}, MemoryUse::kParameters),
-      .rotations = rotations,
-      .sequences = 1,
-      .capacity = capacity};
-  MemoryPlan plan;
+  // First from one text and two what the caches of all take; more only if that fits.
+  const size_t one = plan_decoding(spec, 1, capacity, [](Decoder&) {}).arena_bytes;
+  const size_t two = plan_decoding(spec, 2, capacity, [](Decoder&) {}).arena_bytes;
+  MemoryPlan caches{.arena_bytes = one + static_cast<size_t>(sequences - 1) * (two - one)};
   for (const LayerSpec& layer : spec.layers) {
-    plan.host_bytes += static_cast<size_t>(sequences) * SortedTokens::bytes(layer, capacity);
+    caches.host_bytes += static_cast<size_t>(sequences) * SortedTokens::bytes(layer, capacity);
   }
-  const auto decode = [&](const std::function<void(Decoder&)>& body) {
-    const Arena::Mark mark(*arena);
-    Decoder decoder(options);
-    const size_t used = arena->used();
-    body(decoder);
-    return used;
-  };
-  const size_t one = decode([](Decoder&) {});
-  options.sequences = 2;
-  const size_t of_each = decode([](Decoder&) {}) - one;
-  plan.arena_bytes = one + static_cast<size_t>(sequences - 1) * of_each;
-  if (!is_available(plan.arena_bytes + plan.host_bytes)) return plan;
+  if (!is_available(caches.arena_bytes + caches.host_bytes)) return caches;
 
-  options.sequences = sequences;
-  decode([&](Decoder& decoder) {
+  const MemoryPlan prompt = plan_decoding(spec, sequences, capacity, [&](Decoder& decoder) {
     decoder.prefill(0, std::vector<int32_t>(static_cast<size_t>(prompt_tokens)));
   });
-  decode([&](Decoder& decoder) {
+  const MemoryPlan step = plan_decoding(spec, sequences, capacity, [&](Decoder& decoder) {
     std::vector<int32_t> all(static_cast<size_t>(sequences));
     std::iota(all.begin(), all.end(), 0);
     decoder.step(all, std::vector<int32_t>(all.size()));
   });
-  plan.arena_bytes = arena->peak();
-  plan.by_use = arena->usage_at_peak();
+  MemoryPlan plan = prompt.arena_bytes > step.arena_bytes ? prompt : step;
+  plan.host_bytes = caches.host_bytes;
   return plan;
 }
 
