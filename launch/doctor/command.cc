@@ -2,8 +2,10 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -25,9 +27,10 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   return pointers;
 }
 
-/// Starts it in a process group of its own, with `output` as both of its streams. -1: not found.
-pid_t start(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
-            int output) {
+/// Starts it in a process group of its own, with `output` as both of its streams. Returns 0, or why
+/// it could not.
+int start(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
+          int output, pid_t& pid) {
   std::vector<std::string> variables = environment;
   for (char** variable = environ; *variable != nullptr; ++variable) variables.push_back(*variable);
   posix_spawn_file_actions_t actions;
@@ -39,12 +42,11 @@ pid_t start(const std::vector<std::string>& arguments, const std::vector<std::st
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   posix_spawnattr_setpgroup(&attributes, 0);
-  pid_t pid = -1;
   const int fault = posix_spawnp(&pid, arguments[0].c_str(), &actions, &attributes,
                                  pointers_to(arguments).data(), pointers_to(variables).data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
-  return fault == 0 ? pid : -1;
+  return fault;
 }
 
 /// Reads until the other end is closed. False when the time was over before.
@@ -68,20 +70,28 @@ CommandResult run_command(const std::vector<std::string>& arguments,
                           const std::vector<std::string>& environment,
                           std::chrono::milliseconds timeout) {
   CHECK(!arguments.empty());
-  CommandResult result;
+  const auto not_started = [&](int fault) -> CommandResult {
+    return {.found = fault != ENOENT,
+            .status = kNotStarted,
+            .output = fmt::format("{}: {}", arguments[0], std::strerror(fault))};
+  };
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return result;
-  const pid_t pid = start(arguments, environment, ends[1]);
+  if (pipe2(ends, O_CLOEXEC) != 0) return not_started(errno);
+  pid_t pid = -1;
+  const int fault = start(arguments, environment, ends[1], pid);
   close(ends[1]);
-  if (pid > 0) {
-    result.found = true;
-    result.timed_out = !read_all(ends[0], Clock::now() + timeout, result.output);
-    if (result.timed_out) kill(-pid, SIGKILL);
-    int status = 0;
-    waitpid(pid, &status, 0);
-    result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  if (fault != 0) {
+    close(ends[0]);
+    return not_started(fault);
   }
-  close(ends[0]);
+  CommandResult result{.found = true};
+  result.timed_out = !read_all(ends[0], Clock::now() + timeout, result.output);
+  if (result.timed_out) kill(-pid, SIGKILL);
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  close(ends[0]);  // not before: what writes into it would end of that
+  result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return result;
 }
 

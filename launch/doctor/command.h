@@ -7,11 +7,14 @@
 
 namespace reformer::doctor {
 
+/// Status of a program that is there and could not be started, as in shells.
+inline constexpr int kNotStarted = 126;
+
 struct CommandResult {
-  bool found = false;  // the program is there and was started
+  bool found = false;  // the program is there
   bool timed_out = false;
-  int status = -1;          // exit status; 128 + number for a signal
-  std::string output = {};  // of both streams
+  int status = -1;          // exit status; 128 + number for a signal; kNotStarted
+  std::string output = {};  // of both streams; why it was not started
 };
 
 /// Runs `arguments`, the first of which is looked up in PATH, with `environment` ("NAME=value")

@@ -1,7 +1,10 @@
 // Running other programs.
 #include "launch/doctor/command.h"
 
+#include <csignal>
+
 #include <gtest/gtest.h>
+#include <sys/time.h>
 
 namespace reformer::doctor {
 namespace {
@@ -30,6 +33,24 @@ TEST(CommandTest, NothingIsReadFromTheTerminal) {
 
 TEST(CommandTest, AMissingProgramIsNotFound) {
   EXPECT_FALSE(run_command({"no-such-program-anywhere"}, {}, 10s).found);
+}
+
+TEST(CommandTest, AProgramThatCannotBeStartedIsFound) {
+  const CommandResult result = run_command({"/etc/passwd"}, {}, 10s);
+  EXPECT_TRUE(result.found);
+  EXPECT_EQ(result.status, kNotStarted);
+  EXPECT_EQ(result.output, "/etc/passwd: Permission denied");
+}
+
+TEST(CommandTest, ASignalEndsNoWait) {
+  struct sigaction noted {};  // without SA_RESTART: waits are interrupted
+  struct sigaction before {};
+  noted.sa_handler = [](int) {};
+  ASSERT_EQ(sigaction(SIGALRM, &noted, &before), 0);
+  const itimerval soon{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_usec = 200'000}};
+  ASSERT_EQ(setitimer(ITIMER_REAL, &soon, nullptr), 0);
+  EXPECT_EQ(run_command({"sh", "-c", "exec >&- 2>&-; sleep 1; exit 7"}, {}, 10s).status, 7);
+  ASSERT_EQ(sigaction(SIGALRM, &before, nullptr), 0);
 }
 
 TEST(CommandTest, WhatTakesTooLongIsEndedWithItsChildren) {
