@@ -83,8 +83,9 @@ int run(const Arguments& arguments) {
   RunOutput output(directory, /*rank=*/0, /*ranks=*/1);
   require_new_run(directory);  // nobody else writes there from here on
   // The configuration comes last: without its checkpoint it would train a new model.
-  const std::string saved =
-      save_beginning(directory.checkpoints(), config, tokenizer_model, parameters.view(), identity);
+  const std::string saved = save_beginning(
+      {.directory = directory.checkpoints(), .config = config, .tokenizer_model = tokenizer_model},
+      parameters.view(), identity);
   output.begin(/*last_step=*/0, to_text(config.run));
   output.say(fmt::format("{} parameters from {}", parameter_count(config.model), file->path()));
   for (const std::string& note : read.notes) {

@@ -61,14 +61,13 @@ void require_same_model(const CheckpointReader& checkpoint, const RunConfig& con
       checkpoint.path(), saved_line, this_line));
 }
 
-checkpoint::Manifest make_manifest(const RunConfig& config, const std::string& tokenizer_model,
-                                   int64_t step, const std::string& numeric_identity,
+checkpoint::Manifest make_manifest(const CheckpointArgs& args, const std::string& numeric_identity,
                                    const SkipGuard& guard) {
   checkpoint::Manifest manifest;
-  manifest.set_step(step);
-  manifest.set_config(to_text(config.run));
+  manifest.set_step(args.step);
+  manifest.set_config(to_text(args.config.run));
   manifest.set_numeric_identity(numeric_identity);
-  if (!tokenizer_model.empty()) manifest.set_tokenizer_model(tokenizer_model);
+  if (!args.tokenizer_model.empty()) manifest.set_tokenizer_model(args.tokenizer_model);
   manifest.mutable_skip_guard()->set_mean_norm(guard.state().mean_norm);
   manifest.mutable_skip_guard()->set_accepted(guard.state().accepted);
   manifest.mutable_skip_guard()->set_skipped_in_a_row(guard.state().skipped_in_a_row);
@@ -77,17 +76,16 @@ checkpoint::Manifest make_manifest(const RunConfig& config, const std::string& t
 
 }  // namespace
 
-std::string save_state(const std::string& directory, const RunConfig& config,
-                       const std::string& tokenizer_model, int64_t step, const TrainingState& state,
+std::string save_state(const CheckpointArgs& args, const TrainingState& state,
                        const SkipGuard& guard, Communicator& communicator) {
   const std::vector<NamedView> parameters = state.parameter_views();
   const std::vector<ShardedTensor> of_optimizer = state.optimizer->state();
   std::optional<CheckpointWriter> writer;
   if (communicator.rank() == 0) {
-    size_t bytes = kManifestBytes + tokenizer_model.size();
+    size_t bytes = kManifestBytes + args.tokenizer_model.size();
     for (const NamedView& tensor : parameters) bytes += tensor.view.bytes();
     for (const ShardedTensor& tensor : of_optimizer) bytes += tensor.bytes();
-    writer.emplace(directory, bytes);
+    writer.emplace(args.directory, bytes);
     for (const NamedView& tensor : parameters) {
       writer->add(tensor.name, to_host(state.backend, tensor.view).view());
     }
@@ -97,28 +95,26 @@ std::string save_state(const std::string& directory, const RunConfig& config,
     if (writer) writer->add(tensor.name, whole.view());
   }
   if (!writer) return "";
-  return writer->commit(
-      make_manifest(config, tokenizer_model, step, state.backend.numeric_identity(), guard),
-      config.run.checkpoint().keep());
+  return writer->commit(make_manifest(args, state.backend.numeric_identity(), guard),
+                        args.config.run.checkpoint().keep());
 }
 
-std::string save_beginning(const std::string& directory, const RunConfig& config,
-                           const std::string& tokenizer_model, const View& parameters,
+std::string save_beginning(const CheckpointArgs& args, const View& parameters,
                            const std::string& numeric_identity) {
+  const RunConfig& config = args.config;
   const std::unique_ptr<Backend> backend = make_plan_backend();
   const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
   // It tells what there is to save; its own tensors are none.
   const TrainingState state(config.run, config.model, *backend, *arena);
-  CheckpointWriter writer(directory, arena->used());
+  CheckpointWriter writer(args.directory, arena->used());
   for (const ParameterInfo& parameter : list_parameters(config.model)) {
     writer.add(parameter.name, parameter.in(parameters));
   }
   for (const ShardedTensor& tensor : state.optimizer->state()) {
     writer.add(tensor.name, Tensor(DType::kFloat32, tensor.shape).view());
   }
-  return writer.commit(
-      make_manifest(config, tokenizer_model, 0, numeric_identity, SkipGuard(config.run.training())),
-      config.run.checkpoint().keep());
+  return writer.commit(make_manifest(args, numeric_identity, SkipGuard(config.run.training())),
+                       config.run.checkpoint().keep());
 }
 
 std::optional<CheckpointReader> open_newest(const std::string& directory,

@@ -16,19 +16,23 @@
 
 namespace reformer {
 
-/// Saves everything that the next step depends on, as the checkpoint of `step`, into the existing
-/// directory `directory`; keeps checkpoint.keep of them. `tokenizer_model` (tokenizer_model_of)
-/// goes along, so that the checkpoint alone knows text. Rank 0 writes; nothing tells how many ranks
-/// there were. Collective. Returns its path, on rank 0.
-std::string save_state(const std::string& directory, const RunConfig& config,
-                       const std::string& tokenizer_model, int64_t step, const TrainingState& state,
+/// What a checkpoint has besides the state.
+struct CheckpointArgs {
+  const std::string& directory;  // exists; checkpoint.keep of its checkpoints are kept
+  const RunConfig& config;
+  const std::string& tokenizer_model;  // tokenizer_model_of: the checkpoint alone knows text
+  int64_t step = 0;
+};
+
+/// Saves everything that the next step depends on. Rank 0 writes; nothing tells how many ranks
+/// there were. Collective. Returns the checkpoint's path, on rank 0.
+std::string save_state(const CheckpointArgs& args, const TrainingState& state,
                        const SkipGuard& guard, Communicator& communicator);
 
-/// Saves a model that begins with these parameters, and an optimizer that has seen nothing, as the
-/// checkpoint of step 0, on the only rank. `parameters` is the flat buffer of list_parameters on
-/// the host, `numeric_identity` that of the backend that will go on. Returns its path.
-std::string save_beginning(const std::string& directory, const RunConfig& config,
-                           const std::string& tokenizer_model, const View& parameters,
+/// Saves a model that begins with these parameters, and an optimizer that has seen nothing, on the
+/// only rank. `parameters` is the flat buffer of list_parameters on the host, `numeric_identity`
+/// that of the backend that will go on. Returns the checkpoint's path.
+std::string save_beginning(const CheckpointArgs& args, const View& parameters,
                            const std::string& numeric_identity);
 
 /// The newest checkpoint in `directory` that is sound; each one that is not is passed to `say` in a

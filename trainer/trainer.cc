@@ -241,7 +241,10 @@ class Training {
   }
 
   void save() {
-    const std::string path = save_state(directory_.checkpoints(), config_, tokenizer_model_, step_,
+    const std::string path = save_state({.directory = directory_.checkpoints(),
+                                         .config = config_,
+                                         .tokenizer_model = tokenizer_model_,
+                                         .step = step_},
                                         state_, guard_, communicator_);
     output_.say(fmt::format("saved {}", path));
     saved_step_ = step_;

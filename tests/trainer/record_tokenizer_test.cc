@@ -28,6 +28,19 @@ TEST(RecordTokenizerTest, ByteZeroIsNotTakenForTheStart) {
   EXPECT_EQ(tokenizer.decode(tokenizer.encode(record)), record);
 }
 
+TEST(RecordTokenizerTest, TheFirstTokenIsDroppedWhereverItIsFrom) {
+  const RecordTokenizer tokenizer{ByteTokenizer()};
+  const Tokens tokens = tokenizer.encode("abcd");
+  std::string grown;
+  for (size_t count = 0; count <= tokens.size(); ++count) {
+    const std::string text = tokenizer.decode(std::span(tokens).first(count));
+    EXPECT_TRUE(text.starts_with(grown));
+    grown = text;
+  }
+  EXPECT_EQ(grown, "abcd");
+  EXPECT_EQ(tokenizer.decode(std::span(tokens).subspan(2)), "cd") << "not b";
+}
+
 TEST(RecordTokenizerTest, TokensAreThoseOfTheDataset) {
   const testing::TemporaryDirectory directory;
   config::Run run;

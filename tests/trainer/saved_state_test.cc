@@ -57,7 +57,11 @@ class TestRun {
   }
 
   std::string save(const std::string& directory, int64_t step) {
-    return save_state(directory, config, tokenizer_model, step, state, guard, alone_);
+    return save_state({.directory = directory,
+                       .config = config,
+                       .tokenizer_model = tokenizer_model,
+                       .step = step},
+                      state, guard, alone_);
   }
   int64_t load(const std::string& path) {
     const CheckpointReader checkpoint(path);
@@ -215,9 +219,9 @@ TEST_F(SavedStateTest, TokensOfAnotherMeaningAreRefused) {
 
 TEST_P(EveryOptimizer, ABeginningTrainsLikeARunThatWasInitialisedSo) {
   TestRun first({GetParam()});
-  const std::string path =
-      save_beginning(directory_.path(), first.config, "", first.state.parameters,
-                     first.state.backend.numeric_identity());
+  const std::string path = save_beginning(
+      {.directory = directory_.path(), .config = first.config, .tokenizer_model = ""},
+      first.state.parameters, first.state.backend.numeric_identity());
   TestRun second({GetParam()}, /*seed=*/99);
   second.train(1, 2);
   second.guard.restore({.mean_norm = 1, .accepted = 5, .skipped_in_a_row = 1});

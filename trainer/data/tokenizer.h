@@ -24,10 +24,10 @@ class Tokenizer {
   /// has something that no token stands for.
   virtual std::vector<int32_t> encode(std::string_view text) const = 0;
 
-  /// Bytes, which may end inside a UTF-8 character. Tokens that stand for no text give nothing, as
-  /// do numbers outside the vocabulary. The text of the first tokens of a sequence is the start of
-  /// the text of all, so it can be shown as it grows; but the text of the others alone may lack a
-  /// space at its start.
+  /// The text of the first tokens of a sequence, as bytes, which may end inside a UTF-8 character.
+  /// Tokens that stand for no text give nothing, as do numbers outside the vocabulary. It is the
+  /// start of the text of more of them, so it can be shown as it grows; but the text of tokens from
+  /// further on may lack what is dropped from a start: a space, or the whole first token.
   virtual std::string decode(std::span<const int32_t> tokens) const = 0;
 
   /// What it is, in words, for the log.
