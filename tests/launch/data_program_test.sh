@@ -32,7 +32,7 @@ expect_success "generate without the data" "$program" generate of_tokens --promp
 check "with the tokenizer of the checkpoint" grep -q "sentencepiece model of 400 pieces" err.txt
 head -c 3000 text.txt >excerpt.txt
 expect_success "eval of a file" "$program" eval of_tokens --file excerpt.txt
-check "in bits per byte, too" grep -Eq "^[0-9.]+ bits/byte over 2[0-9]{3} bytes$" out.txt
+check "in bits per byte, too" grep -Eq "^[0-9.]+ bits/byte over (29[0-9]{2}|3000) bytes$" out.txt
 expect_success "inspect without the data" "$program" inspect of_tokens
 check "the tokenizer is in the checkpoint" \
   grep -q "^tokenizer: sentencepiece model of 400 pieces" out.txt
