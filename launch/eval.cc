@@ -14,6 +14,7 @@
 #include "launch/gnuplot.h"
 #include "trainer/config/config.h"
 #include "trainer/data/text_dataset.h"
+#include "trainer/evaluation/evaluate_decoded.h"
 #include "trainer/evaluation/round_sweep.h"
 #include "trainer/memory_plan.h"
 #include "trainer/metrics.h"
@@ -30,6 +31,7 @@ struct Arguments {
   int64_t seeds = 3;
   std::string plot;
   int64_t lsh_queries = 0;
+  bool decoded = false;
   std::vector<std::string> overrides;
 };
 
@@ -56,6 +58,13 @@ void require_hashed_layer(const ModelSpec& model, const char* option) {
   throw ConfigError(fmt::format("{}: the model has no LSH layer", option));
 }
 
+void require_causal(const ModelSpec& model) {
+  for (const LayerSpec& layer : model.layers) {
+    if (layer.attention.causal) continue;
+    throw ConfigError("--decoded: the model is bidirectional (model.lsh.bidirectional)");
+  }
+}
+
 /// A text is evaluated as a whole.
 void require_whole_text(const Arguments& arguments, RunConfig& config) {
   for (const std::string& setting : arguments.overrides) {
@@ -79,6 +88,7 @@ int run(const Arguments& arguments) {
   if (!arguments.file.empty()) require_whole_text(arguments, config);
   if (!rounds.empty()) require_hashed_layer(config.model, "--rounds");
   if (arguments.lsh_queries > 0) require_hashed_layer(config.model, "--lsh-queries");
+  if (arguments.decoded) require_causal(config.model);
   // A text of its own needs none of the run's data, which may be gone.
   require_same_tokenizer(checkpoint, config.run,
                          arguments.file.empty() ? tokenizer_model_of(config.run)
@@ -90,7 +100,7 @@ int run(const Arguments& arguments) {
     text = make_text_dataset(config.run, arguments.file, *tokenizer_of(checkpoint));
   }
   const Dataset& dataset = *text.dataset;
-  const MemoryPlan plan = plan_evaluation(config, rounds);
+  const MemoryPlan plan = plan_evaluation(config, rounds, arguments.decoded);
   const std::string complaint = complaint_about_memory(plan);
   if (!complaint.empty()) throw DeviceError(complaint);
   const std::unique_ptr<Backend> backend =
@@ -118,7 +128,9 @@ int run(const Arguments& arguments) {
   LshHealth health(config.model, arguments.lsh_queries, config.run.evaluation().seed());
   EvaluationOptions options;
   if (arguments.lsh_queries > 0) options.health = &health;
-  const EvaluationResult result = evaluate(config.run, dataset, alone, state, options);
+  const EvaluationResult result = arguments.decoded
+                                      ? evaluate_decoded(config.run, dataset, state)
+                                      : evaluate(config.run, dataset, alone, state, options);
   say(describe(result, token));
   if (result.faults > 0) throw DivergenceError("the numbers above are of no use");
   if (text.predicted_bytes > 0 && config.run.data().source() == config::Data::TOKENS) {
@@ -154,11 +166,16 @@ Command add_eval_command(CLI::App& program) {
   app->add_option("--plot", arguments->plot,
                   "With --rounds: draw the table too, as NAME.svg or NAME.png; needs gnuplot")
       ->needs(rounds);
+  app->add_flag("--decoded", arguments->decoded,
+                "Predict token by token, as `generate` does: the loss without what CHUNKED layers "
+                "give away of later tokens. Slow")
+      ->excludes(rounds);
   app->add_option("--lsh-queries", arguments->lsh_queries,
                   "Compare this many queries of each sequence with attention to all keys, and show "
                   "how well the hash of each layer and head works")
       ->check(CLI::Range(int64_t{1}, int64_t{4096}))
-      ->excludes(rounds);
+      ->excludes(rounds)
+      ->excludes("--decoded");
   app->add_option("--set", arguments->overrides,
                   "Set a field, such as evaluation.sequences=0 for all held-out data, or "
                   "evaluation.stride=64 for sequences that overlap; may be repeated")

@@ -129,7 +129,8 @@ MemoryPlan plan_training(const RunConfig& config, int ranks) {
   return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
 }
 
-MemoryPlan plan_evaluation(const RunConfig& config, const std::vector<int64_t>& rounds) {
+MemoryPlan plan_evaluation(const RunConfig& config, const std::vector<int64_t>& rounds,
+                           bool decoded) {
   const config::Run run = one_micro_batch_each(config.run, 1);
   const std::unique_ptr<Backend> backend = make_plan_backend();
   const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
@@ -138,6 +139,18 @@ MemoryPlan plan_evaluation(const RunConfig& config, const std::vector<int64_t>& 
   ModelState state(config.model, *backend, *arena);
   evaluate(run, dataset, communicator, state);
   sweep_rounds(run, dataset, communicator, state, rounds, 1);
+  if (decoded) {
+    const std::vector<Tensor> rotations = make_rotations(config.model, 0, 0);
+    Decoder decoder({.backend = *backend,
+                     .arena = *arena,
+                     .spec = config.model,
+                     .parameters = state.parameters,
+                     .rotations = rotations,
+                     .sequences = 1,
+                     .capacity = run.data().length()});
+    decoder.prefill(0, std::vector<int32_t>{0});
+    decoder.step(std::vector<int32_t>{0}, std::vector<int32_t>{0});
+  }
   return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
 }
 

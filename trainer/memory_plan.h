@@ -23,8 +23,9 @@ struct MemoryPlan {
 /// the batch, and the one that owns most has not the most sequences.
 MemoryPlan plan_training(const RunConfig& config, int ranks = 1);
 /// For evaluation alone, of the model as it is and with each of these numbers of rounds
-/// (round_sweep.h).
-MemoryPlan plan_evaluation(const RunConfig& config, const std::vector<int64_t>& rounds = {});
+/// (round_sweep.h); also token by token (evaluate_decoded.h) if `decoded`.
+MemoryPlan plan_evaluation(const RunConfig& config, const std::vector<int64_t>& rounds = {},
+                           bool decoded = false);
 
 /// For `sequences` texts that are decoded side by side (decoder.h), the longest prompt of
 /// `prompt_tokens` and each of at most `capacity` tokens in all. Where the caches alone exceed the

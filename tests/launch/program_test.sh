@@ -30,6 +30,10 @@ check "the whole of it" grep -q "over 999 tokens" out.txt
 expect_error "of which no part can be asked for" 2 "sequences=2: has no effect with --file" \
   "$program" eval whole --file other.txt --set evaluation.sequences=2
 expect_error "eval of a file that is missing" 3 "absent.txt" "$program" eval whole --file absent.txt
+expect_success "eval token by token" "$program" eval whole --decoded --set evaluation.sequences=1
+decoded=$(sed -n 's/held-out loss \([0-9.]*\),.*/\1/p' out.txt)
+expect_success "eval at once" "$program" eval whole --set evaluation.sequences=1
+check "gives the same" grep -q "held-out loss ${decoded%?}" out.txt
 expect_success "eval of the hash" "$program" eval whole --lsh-queries 8
 check "each head has a line" [ "$(grep -c '^ *1 .*%.*%.*%.* x$' out.txt)" = 2 ]
 expect_success "eval with other rounds" "$program" eval whole --rounds 1,2,4,full --seeds 2

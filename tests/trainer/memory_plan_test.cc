@@ -97,6 +97,8 @@ TEST_P(PlanTest, IsWhatTrainingAndEvaluationTake) {
   expect_equal(plan_training(config), measure_training(config, alone));
   expect_equal(plan_evaluation(config), measure_evaluation(config, {}));
   expect_equal(plan_evaluation(config, {8, kAllKeys}), measure_evaluation(config, {8, kAllKeys}));
+  EXPECT_GE(plan_evaluation(config, {}, /*decoded=*/true).arena_bytes,
+            plan_evaluation(config).arena_bytes);
   EXPECT_LE(plan_evaluation(config).arena_bytes, plan_training(config).arena_bytes);
 }
 
