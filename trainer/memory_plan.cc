@@ -141,15 +141,21 @@ MemoryPlan plan_evaluation(const RunConfig& config, const std::vector<int64_t>& 
   sweep_rounds(run, dataset, communicator, state, rounds, 1);
   if (decoded) {
     const std::vector<Tensor> rotations = make_rotations(config.model, 0, 0);
-    Decoder decoder({.backend = *backend,
-                     .arena = *arena,
-                     .spec = config.model,
-                     .parameters = state.parameters,
-                     .rotations = rotations,
-                     .sequences = 1,
-                     .capacity = run.data().length()});
-    decoder.prefill(0, std::vector<int32_t>{0});
-    decoder.step(std::vector<int32_t>{0}, std::vector<int32_t>{0});
+    const Decoder::Options options{.backend = *backend,
+                                   .arena = *arena,
+                                   .spec = config.model,
+                                   .parameters = state.parameters,
+                                   .rotations = rotations,
+                                   .sequences = 1,
+                                   .capacity = run.data().length()};
+    const std::vector<int32_t> token{0};
+    // Two of them, since the prompt of a plan leaves no buckets that a step could look into.
+    {
+      const Arena::Mark mark(*arena);
+      Decoder(options).step(token, token);
+    }
+    const Arena::Mark mark(*arena);
+    Decoder(options).prefill(0, token);
   }
   return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
 }
