@@ -18,6 +18,7 @@
 #include "trainer/evaluation/round_sweep.h"
 #include "trainer/memory_plan.h"
 #include "trainer/metrics.h"
+#include "trainer/model/decoder.h"
 #include "trainer/plot/sweep_plot.h"
 #include "trainer/saved_state.h"
 
@@ -58,13 +59,6 @@ void require_hashed_layer(const ModelSpec& model, const char* option) {
   throw ConfigError(fmt::format("{}: the model has no LSH layer", option));
 }
 
-void require_causal(const ModelSpec& model) {
-  for (const LayerSpec& layer : model.layers) {
-    if (layer.attention.causal) continue;
-    throw ConfigError("--decoded: the model is bidirectional (model.lsh.bidirectional)");
-  }
-}
-
 /// A text is evaluated as a whole.
 void require_whole_text(const Arguments& arguments, RunConfig& config) {
   for (const std::string& setting : arguments.overrides) {
@@ -88,7 +82,9 @@ int run(const Arguments& arguments) {
   if (!arguments.file.empty()) require_whole_text(arguments, config);
   if (!rounds.empty()) require_hashed_layer(config.model, "--rounds");
   if (arguments.lsh_queries > 0) require_hashed_layer(config.model, "--lsh-queries");
-  if (arguments.decoded) require_causal(config.model);
+  if (arguments.decoded && !can_decode(config.model)) {
+    throw ConfigError("--decoded: the model is bidirectional (model.lsh.bidirectional)");
+  }
   // A text of its own needs none of the run's data, which may be gone.
   require_same_tokenizer(checkpoint, config.run,
                          arguments.file.empty() ? tokenizer_model_of(config.run)

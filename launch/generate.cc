@@ -64,16 +64,6 @@ std::vector<std::string> prompts_of(const Arguments& arguments) {
   return prompts;
 }
 
-void require_causal(const ModelSpec& spec) {
-  for (const LayerSpec& layer : spec.layers) {
-    if (layer.attention.causal) continue;
-    throw ConfigError(
-        "the model is bidirectional (model.lsh.bidirectional): it predicts no next token, so it "
-        "cannot "
-        "continue a text");
-  }
-}
-
 std::vector<int32_t> encode(const std::string& text, const std::string& name,
                             const Tokenizer& tokenizer) {
   try {
@@ -171,7 +161,11 @@ int run(Arguments arguments) {
   const CheckpointReader checkpoint = require_newest(arguments.run_directory, say);
   const RunConfig config =
       parse_config(checkpoint.manifest().config(), checkpoint.path(), arguments.overrides);
-  require_causal(config.model);
+  if (!can_decode(config.model)) {
+    throw ConfigError(
+        "the model is bidirectional (model.lsh.bidirectional): it predicts no next token, so it "
+        "cannot continue a text");
+  }
   const std::unique_ptr<Tokenizer> tokenizer = tokenizer_of(checkpoint);
   const std::vector<std::string> texts = prompts_of(arguments);
   const std::vector<std::vector<int32_t>> prompts =

@@ -73,5 +73,7 @@ expect_error "a model that knows no text" 2 "DUPLICATION" "$program" generate ta
 expect_success "train a bidirectional model" "$program" train tiny.txtpb --run-dir both --stop-at 1 \
   --set model.lsh.bidirectional=true --set model.lsh.mode=CHUNKED
 expect_error "a bidirectional model" 2 "bidirectional" "$program" generate both --prompt Anne
+expect_error "nor is it evaluated token by token" 2 "--decoded: .*bidirectional" \
+  "$program" eval both --decoded
 
 finish

@@ -11,7 +11,7 @@ namespace reformer {
 /// Over the same sequences, labels and rotations as `evaluate`, but token by token (decoder.h). In
 /// STRICT, LOCAL and FULL layers both agree. In CHUNKED layers `evaluate` lets a token see
 /// neighbours that later tokens have chosen; how much lower its loss is, is what that gives away.
-/// On one rank. REQUIRES: every layer is causal, and data.length <= spec.max_length.
+/// On one rank. REQUIRES: can_decode(state.spec), and data.length <= spec.max_length.
 EvaluationResult evaluate_decoded(const config::Run& run, const Dataset& dataset,
                                   const ModelState& state);
 

@@ -1,5 +1,6 @@
 #include "trainer/model/decoder.h"
 
+#include <algorithm>
 #include <numeric>
 #include <set>
 
@@ -7,6 +8,11 @@
 #include "trainer/model/feed_forward_block.h"
 
 namespace reformer {
+
+bool can_decode(const ModelSpec& spec) {
+  return std::all_of(spec.layers.begin(), spec.layers.end(),
+                     [](const LayerSpec& layer) { return layer.attention.causal; });
+}
 
 Decoder::Decoder(const Options& options)
     : options_(options),

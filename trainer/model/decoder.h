@@ -19,6 +19,9 @@
 
 namespace reformer {
 
+/// Whether every layer is causal: only then there is a next token to predict.
+bool can_decode(const ModelSpec& spec);
+
 class Decoder {
  public:
   struct Options {
@@ -31,7 +34,7 @@ class Decoder {
     int64_t capacity = 1;               // most tokens of each
   };
 
-  /// What `options` refers to must outlive the decoder. REQUIRES: every layer is causal, and
+  /// What `options` refers to must outlive the decoder. REQUIRES: can_decode(spec), and
   /// capacity <= spec.max_length.
   explicit Decoder(const Options& options);
 
