@@ -3,6 +3,8 @@
 // Rules that hold for every op unless its comment says otherwise:
 //   * Views are dense, row-major and on this backend; Float32 unless stated. [rows] means
 //     layout.rows() rows as token_layout.h defines them.
+//   * Views marked "activation" are Float32, or BFloat16 where computes_in() says so; those of one
+//     call may differ only where that is written. Arithmetic and sums are Float32 in either case.
 //   * Outputs are overwritten; the word "accumulates" marks those that are added to. Outputs do not
 //     alias inputs or each other, except where "may alias" is written.
 //   * Ops run in the order of the calls. An asynchronous backend has finished, and host memory may
@@ -56,29 +58,32 @@ struct Dropout {
 
 // ---- gemm: one call per token tile ---------------------------------------------------------
 
-/// y = x·weight + bias
+/// y = x·weight + bias. With a BFloat16 x the weight is rounded to BFloat16 as well; y may be
+/// Float32 all the same.
 struct LinearArgs {
   TokenLayout layout;
-  View x;       // [rows, in]
+  View x;       // activation [rows, in]
   View weight;  // [in, out]
   View bias;    // [out] or absent
-  View y;       // [rows, out]
+  View y;       // activation [rows, out]
 };
 
-/// dx = dy·weightᵀ, or dx += … if `accumulate`.
+/// dx = dy·weightᵀ, or dx += … if `accumulate`. With a BFloat16 dx, dy and the weight are rounded
+/// to BFloat16.
 struct LinearBackwardInputArgs {
   TokenLayout layout;
-  View dy;      // [rows, out]
+  View dy;      // activation [rows, out]
   View weight;  // [in, out]
-  View dx;      // [rows, in]
+  View dx;      // activation [rows, in]
   bool accumulate = false;
 };
 
-/// dweight += xᵀ·dy and dbias += Σ dy, one partial per leaf.
+/// dweight += xᵀ·dy and dbias += Σ dy, one Float32 partial per leaf. With a BFloat16 x, dy is
+/// rounded to BFloat16 for dweight.
 struct LinearBackwardWeightArgs {
   TokenLayout layout;
-  View x;        // [rows, in]
-  View dy;       // [rows, out]
+  View x;        // activation [rows, in]
+  View dy;       // activation [rows, out]
   View dweight;  // gradient [in, out]
   View dbias;    // gradient [out] or absent
   GradientSum sum;
@@ -88,20 +93,21 @@ struct LinearBackwardWeightArgs {
 
 /// y = (x − mean) / sqrt(variance + epsilon) · gamma + beta, per row.
 struct LayerNormArgs {
-  View x;      // [rows, width], Float32 or Fixed32
+  View x;      // [rows, width], a stream (Float32 or Fixed32) or an activation like y
   View gamma;  // [width]
   View beta;   // [width]
   float epsilon = 1e-5f;
-  View y;  // [rows, width]
+  View y;  // activation [rows, width]
 };
 
-/// Recomputes the statistics from x. dx is overwritten, or accumulates if `accumulate`.
+/// Recomputes the statistics from x. dx is overwritten, or accumulates if `accumulate`; it is
+/// Float32 if x is a stream, else an activation like dy.
 struct LayerNormBackwardArgs {
   TokenLayout layout;
   View x;  // as in the forward pass
   View gamma;
   float epsilon = 1e-5f;
-  View dy;  // [rows, width]
+  View dy;  // activation [rows, width]
   View dx;  // [rows, width]
   bool accumulate = false;
   View dgamma;  // gradient [width]
@@ -119,8 +125,8 @@ struct ActivationArgs {
   TokenLayout layout;
   Activation activation = Activation::kRelu;
   Dropout dropout;
-  View x;  // [rows, width]
-  View y;  // [rows, width]
+  View x;  // activation [rows, width]
+  View y;  // activation [rows, width]
 };
 
 /// dx = activation'(x) · dropout(dy). dx may alias dy.
@@ -128,17 +134,18 @@ struct ActivationBackwardArgs {
   TokenLayout layout;
   Activation activation = Activation::kRelu;
   Dropout dropout;
-  View x;   // [rows, width], the input of the forward pass
-  View dy;  // [rows, width]
-  View dx;  // [rows, width]
+  View x;   // activation [rows, width], the input of the forward pass
+  View dy;  // activation [rows, width]
+  View dx;  // activation [rows, width]
 };
 
-/// y = dropout(x); its own gradient. y may alias x.
+/// y = dropout(x); its own gradient. y may alias x. A Float32 x may become a BFloat16 y: the
+/// gradient of a stream enters a block.
 struct DropoutArgs {
   TokenLayout layout;
   Dropout dropout;
-  View x;  // [rows, width]
-  View y;  // [rows, width]
+  View x;  // activation [rows, width]
+  View y;  // activation [rows, width]
 };
 
 /// stream += dropout(f), or stream −= dropout(f) if `subtract`. With a Fixed32 stream the
@@ -146,7 +153,7 @@ struct DropoutArgs {
 struct ResidualArgs {
   TokenLayout layout;
   View stream;  // [rows, width], Float32 or Fixed32; accumulates
-  View f;       // [rows, width]
+  View f;       // activation [rows, width]
   bool subtract = false;
   Dropout dropout;
   View faults;  // Int64 [kFaultKinds]
@@ -156,12 +163,12 @@ struct ResidualArgs {
 struct JoinStreamsArgs {
   View x1;      // [rows, width], Float32 or Fixed32
   View x2;      // [rows, width], like x1
-  View joined;  // [rows, 2·width]
+  View joined;  // activation [rows, 2·width]
 };
 
 /// [dx1, dx2] = djoined.
 struct SplitStreamsArgs {
-  View djoined;  // [rows, 2·width]
+  View djoined;  // activation [rows, 2·width]
   View dx1;      // [rows, width]
   View dx2;      // [rows, width]
 };
@@ -215,7 +222,7 @@ struct LshHashArgs {
   int64_t heads = 1;   // H
   int64_t rounds = 1;  // R
   std::span<const int64_t> buckets;
-  View query_key;  // [rows, H·D]
+  View query_key;  // activation [rows, H·D]; BFloat16 is projected in Float32
   View rotations;  // [H, D, R · Σ n_f / 2]; the columns of round r are adjacent, factor by factor
   View mask;       // Uint8 [B, T], 0 = masked; or absent
   View bucket_of;  // Int32 [B, H, R, T]
@@ -245,13 +252,13 @@ struct AttentionArgs {
   TokenLayout layout;  // length = the whole sequence
   AttentionPattern pattern;
   Dropout dropout;
-  View query;         // [rows, H·D]; the shared query-key unless kLocal
-  View key;           // [rows, H·D]; kLocal only
-  View value;         // [rows, H·D]
+  View query;         // activation [rows, H·D]; the shared query-key unless kLocal
+  View key;           // activation [rows, H·D]; kLocal only
+  View value;         // activation [rows, H·D]
   View order;         // hashed only, from bucket_sort
   View bucket_begin;  // hashed only, from bucket_sort
   View mask;          // Uint8 [B, T], 0 = masked; or absent. Hashed: the one that lsh_hash got
-  View out;           // [rows, H·D]
+  View out;           // activation [rows, H·D]
   View lse;           // [B, H, T]: log Σ_r Σ_j w_rij; kSelfScore for tokens that saw nobody else
 };
 
@@ -262,10 +269,10 @@ inline constexpr float kShortestKey = 1e-12f;
 /// The gradient of `attention`. `forward` names its inputs and its results out and lse.
 struct AttentionBackwardArgs {
   AttentionArgs forward;
-  View dout;    // [rows, H·D]
-  View dquery;  // [rows, H·D]; shared query-key: the sum of both gradients
-  View dkey;    // [rows, H·D]; kLocal only
-  View dvalue;  // [rows, H·D]
+  View dout;    // activation [rows, H·D]
+  View dquery;  // activation [rows, H·D]; shared query-key: the sum of both gradients
+  View dkey;    // activation [rows, H·D]; kLocal only
+  View dvalue;  // activation [rows, H·D]
 };
 
 /// Attention while text is generated: each query is the newest token of a sequence whose earlier
@@ -275,14 +282,14 @@ struct AttentionBackwardArgs {
 /// query without keys gets its own value.
 struct AttendCachedArgs {
   AttentionPattern pattern;
-  View query;       // [B, H·D]
-  View value;       // [B, H·D], of the queries' own tokens
-  View keys;        // [S, C, H·D], C rows for each sequence
-  View values;      // [S, C, H·D]
+  View query;       // activation [B, H·D]
+  View value;       // activation [B, H·D], of the queries' own tokens
+  View keys;        // activation [S, C, H·D], C rows for each sequence
+  View values;      // activation [S, C, H·D]
   View sequence;    // Int32 [B], each in [0, S)
   View seen;        // Int32 [B, H, K]: rows in [0, C)
   View seen_count;  // Int32 [B, H]: how many of them count, from the front
-  View out;         // [B, H·D]
+  View out;         // activation [B, H·D]
 };
 
 // ---- update --------------------------------------------------------------------------------
@@ -337,6 +344,13 @@ class Backend {
 
   /// Device, threads and instruction set in words, for the log: "CPU, 2 threads, AVX2, …".
   virtual std::string description() const = 0;
+
+  /// The dtypes that activations may have here: Float32 always.
+  virtual bool computes_in(DType dtype) const { return dtype == DType::kFloat32; }
+
+  /// The cudaStream_t that ops run on, for those who order other work around them; null where ops
+  /// have finished when they return.
+  virtual void* stream() const { return nullptr; }
 
   /// Identifies everything that may change bits: backend, instruction set, library builds. Equal
   /// strings promise equal bits.

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <ostream>
 
+#include "kernels/core/bfloat16.h"
+
 namespace reformer {
 
 enum class DType : uint8_t {
@@ -14,6 +16,7 @@ enum class DType : uint8_t {
   kInt32,
   kInt64,
   kUint8,
+  kBFloat16,
 };
 
 constexpr size_t size_of(DType dtype) {
@@ -25,6 +28,8 @@ constexpr size_t size_of(DType dtype) {
     case DType::kFloat64:
     case DType::kInt64:
       return 8;
+    case DType::kBFloat16:
+      return 2;
     case DType::kUint8:
       return 1;
   }
@@ -45,6 +50,8 @@ constexpr const char* name_of(DType dtype) {
       return "int64";
     case DType::kUint8:
       return "uint8";
+    case DType::kBFloat16:
+      return "bfloat16";
   }
   return "?";
 }
@@ -79,6 +86,10 @@ struct DTypeOf<int64_t> {
 template <>
 struct DTypeOf<uint8_t> {
   static constexpr DType value = DType::kUint8;
+};
+template <>
+struct DTypeOf<BFloat16> {
+  static constexpr DType value = DType::kBFloat16;
 };
 
 }  // namespace reformer

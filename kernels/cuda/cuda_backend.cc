@@ -1,0 +1,155 @@
+#include "kernels/cuda/cuda_backend.h"
+
+#include <memory>
+#include <utility>
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+
+#include "kernels/core/errors.h"
+#include "kernels/cuda/ops.h"
+#include "kernels/cuda/runtime.h"
+
+namespace reformer {
+namespace {
+
+std::string version_of(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(std::unique_ptr<cuda::Runtime> runtime)
+      : owned_(std::move(runtime)), runtime_(*owned_) {}
+
+  std::string description() const override {
+    return fmt::format("CUDA device {}: {}, compute capability {}.{}, cuBLASLt {}",
+                       runtime_.device(), runtime_.name(), runtime_.compute_capability() / 10,
+                       runtime_.compute_capability() % 10, cublasLtGetVersion());
+  }
+
+  bool computes_in(DType dtype) const override {
+    return dtype == DType::kFloat32 || dtype == DType::kBFloat16;
+  }
+
+  void* stream() const override { return runtime_.stream(); }
+
+  std::string numeric_identity() const override {
+    return fmt::format("cuda/{}/sm_{}/cublaslt-{}", runtime_.name(), runtime_.compute_capability(),
+                       cublasLtGetVersion());
+  }
+
+  std::unique_ptr<Arena> make_arena(size_t bytes) override {
+    if (!runtime_.computes()) return std::make_unique<Arena>(nullptr, bytes);
+    std::byte* const base = cuda::DeviceMemory(bytes).release();
+    return std::make_unique<Arena>(base, bytes, [base] { cudaFree(base); });
+  }
+
+  void upload(const void* host, const View& destination) override {
+    runtime_.copy_to_device(host, destination);
+  }
+  void download(const View& source, void* host) override { runtime_.copy_to_host(source, host); }
+  void copy(const View& source, const View& destination) override {
+    runtime_.copy(source, destination);
+  }
+  void fill_zero(const View& destination) override { runtime_.fill_zero(destination); }
+  void synchronize() override { runtime_.synchronize(); }
+
+  void linear(const LinearArgs& args) override { cuda::linear(runtime_, args); }
+  void linear_backward_input(const LinearBackwardInputArgs& args) override {
+    cuda::linear_backward_input(runtime_, args);
+  }
+  void linear_backward_weight(const LinearBackwardWeightArgs& args) override {
+    cuda::linear_backward_weight(runtime_, args);
+  }
+
+  void layer_norm(const LayerNormArgs& args) override { cuda::layer_norm(runtime_, args); }
+  void layer_norm_backward(const LayerNormBackwardArgs& args) override {
+    cuda::layer_norm_backward(runtime_, args);
+  }
+  void activation(const ActivationArgs& args) override { cuda::activation(runtime_, args); }
+  void activation_backward(const ActivationBackwardArgs& args) override {
+    cuda::activation_backward(runtime_, args);
+  }
+  void dropout(const DropoutArgs& args) override { cuda::dropout(runtime_, args); }
+  void residual(const ResidualArgs& args) override { cuda::residual(runtime_, args); }
+  void join_streams(const JoinStreamsArgs& args) override { cuda::join_streams(runtime_, args); }
+  void split_streams(const SplitStreamsArgs& args) override { cuda::split_streams(runtime_, args); }
+
+  void embed(const EmbedArgs& args) override { cuda::embed(runtime_, args); }
+  void embed_backward(const EmbedBackwardArgs& args) override {
+    cuda::embed_backward(runtime_, args);
+  }
+  void cross_entropy(const CrossEntropyArgs& args) override { cuda::cross_entropy(runtime_, args); }
+
+  void lsh_hash(const LshHashArgs& args) override { cuda::lsh_hash(runtime_, args); }
+  void bucket_sort(const BucketSortArgs& args) override { cuda::bucket_sort(runtime_, args); }
+  void attention(const AttentionArgs& args) override { cuda::attention(runtime_, args); }
+  void attention_backward(const AttentionBackwardArgs& args) override {
+    cuda::attention_backward(runtime_, args);
+  }
+  void attend_cached(const AttendCachedArgs& args) override { cuda::attend_cached(runtime_, args); }
+
+  void sum_of_squares(const SumOfSquaresArgs& args) override {
+    cuda::sum_of_squares(runtime_, args);
+  }
+  void adamw(const AdamWArgs& args) override { cuda::adamw(runtime_, args); }
+  void adafactor(const AdafactorArgs& args) override { cuda::adafactor(runtime_, args); }
+
+  size_t workspace_peak() const { return owned_->workspace().peak(); }
+
+ private:
+  std::unique_ptr<cuda::Runtime> owned_;
+  cuda::Runtime& runtime_;
+};
+
+class Plan final : public CudaPlan {
+ public:
+  Backend& backend() override { return backend_; }
+  size_t workspace_bytes() const override { return backend_.workspace_peak(); }
+
+ private:
+  CudaBackend backend_{std::make_unique<cuda::Runtime>()};
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
+  const CudaStatus status = cuda_status();
+  if (options.device < 0 || options.device >= status.devices) {
+    throw DeviceError(status.devices == 0 ? status.explanation
+                                          : fmt::format("there is no CUDA device {}: {}",
+                                                        options.device, status.explanation));
+  }
+  return std::make_unique<CudaBackend>(
+      std::make_unique<cuda::Runtime>(options.device, options.workspace_bytes));
+}
+
+std::unique_ptr<CudaPlan> make_cuda_plan() {
+  return std::make_unique<Plan>();
+}
+
+CudaStatus cuda_status() {
+  CudaStatus status{.built = true, .devices = 0, .explanation = {}};
+  const cudaError_t error = cudaGetDeviceCount(&status.devices);
+  if (error != cudaSuccess || status.devices == 0) {
+    status.devices = 0;
+    status.explanation =
+        fmt::format("there is no CUDA device: {}",
+                    error == cudaSuccess ? "the driver sees none" : cudaGetErrorString(error));
+    return status;
+  }
+  int runtime = 0;
+  int driver = 0;
+  cuda::check(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion");
+  cuda::check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
+  cudaDeviceProp properties{};
+  cuda::check(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
+  status.explanation = fmt::format("{} CUDA device{}, the first is {}; CUDA {}, driver for {}",
+                                   status.devices, status.devices == 1 ? "" : "s", properties.name,
+                                   version_of(runtime), version_of(driver));
+  return status;
+}
+
+}  // namespace reformer
