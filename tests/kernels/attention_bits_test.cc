@@ -5,6 +5,7 @@
 #include <cblas.h>
 
 #include "tests/kernels/attention_testing.h"
+#include "tests/kernels/backend_under_test.h"
 
 namespace reformer {
 namespace {
@@ -18,23 +19,23 @@ constexpr int64_t kBuckets = 10;
 void hash_and_sort(const AttentionCase& config, AttentionProblem& problem, uint64_t seed) {
   if (!is_hashed(config.pattern.kind)) return;
   const AttentionPattern& pattern = config.pattern;
-  cpu::ThreadPool pool(1);
+  const auto backend = testing::make_backend_under_test(1);
   testing::Random random(seed);
   const Tensor rotations =
       random.normal({pattern.heads, pattern.head_dim, pattern.rounds * kBuckets / 2});
   const std::vector<int64_t> buckets = {kBuckets};
-  cpu::lsh_hash(pool, {.layout = problem.args().layout,
-                       .heads = pattern.heads,
-                       .rounds = pattern.rounds,
-                       .buckets = buckets,
-                       .query_key = problem.query.view(),
-                       .rotations = rotations.view(),
-                       .mask = problem.args().mask,
-                       .bucket_of = problem.bucket_of.view()});
-  cpu::bucket_sort(pool, {.num_buckets = kBuckets,
-                          .bucket_of = problem.bucket_of.view(),
-                          .order = problem.order.view(),
-                          .bucket_begin = problem.bucket_begin.view()});
+  backend->lsh_hash({.layout = problem.args().layout,
+                     .heads = pattern.heads,
+                     .rounds = pattern.rounds,
+                     .buckets = buckets,
+                     .query_key = problem.query.view(),
+                     .rotations = rotations.view(),
+                     .mask = problem.args().mask,
+                     .bucket_of = problem.bucket_of.view()});
+  backend->bucket_sort({.num_buckets = kBuckets,
+                        .bucket_of = problem.bucket_of.view(),
+                        .order = problem.order.view(),
+                        .bucket_begin = problem.bucket_begin.view()});
 }
 
 /// Rows of out and lse up to and including position `last` that differ. One sample.
@@ -57,10 +58,10 @@ int64_t differing_rows(const AttentionCase& config, const AttentionProblem& a,
 /// Changes all tokens after several positions and counts the rows before that notice.
 int64_t leaks(const AttentionCase& config) {
   openblas_set_num_threads(1);
-  cpu::ThreadPool pool(1);
+  const auto backend = testing::make_backend_under_test(1);
   AttentionProblem problem(config);
   hash_and_sort(config, problem, 7);
-  cpu::attention(pool, problem.args());
+  backend->attention(problem.args());
   const int64_t width = problem.query.shape()[1];
   int64_t differing = 0;
   for (const int64_t last : {int64_t{0}, int64_t{1}, config.length / 3, config.length - 2}) {
@@ -74,7 +75,7 @@ int64_t leaks(const AttentionCase& config) {
                 tensor->data<float>() + (last + 1) * width);
     }
     hash_and_sort(config, changed, 7);
-    cpu::attention(pool, changed.args());
+    backend->attention(changed.args());
     differing += differing_rows(config, problem, changed, last);
   }
   return differing;
@@ -116,8 +117,8 @@ TEST(LeakTest, ChunkedLeaksAndTheTestSeesIt) {
 TEST(LeakTest, StrictRowsOfAPrefixAreThoseOfTheWholeSequence) {
   AttentionCase config = leak_case(AttentionKind::kStrict);
   AttentionProblem whole(config);
-  cpu::ThreadPool pool(1);
-  cpu::attention(pool, whole.args());
+  const auto backend = testing::make_backend_under_test(1);
+  backend->attention(whole.args());
   AttentionCase prefix_config = config;
   for (const int64_t length : {1, 100, 513}) {
     prefix_config.length = length;
@@ -130,7 +131,7 @@ TEST(LeakTest, StrictRowsOfAPrefixAreThoseOfTheWholeSequence) {
                   prefix.bucket_of.data<int32_t>() + list * length);
     }
     prefix.sort();
-    cpu::attention(pool, prefix.args());
+    backend->attention(prefix.args());
     EXPECT_TRUE(testing::same_bits(prefix.out.view(), whole.out.view().rows(0, length)));
   }
 }
@@ -194,7 +195,7 @@ TEST_P(BitsTest, DoNotDependOnThreads) {
 TEST_P(BitsTest, DoNotDependOnTheGroupingOfTheBatch) {
   AttentionProblem batch(config());
   batch.run(2);
-  cpu::ThreadPool pool(2);
+  const auto backend = testing::make_backend_under_test(2);
   for (int64_t sample = 0; sample < 3; ++sample) {
     AttentionProblem same(config());
     AttentionBackwardArgs args = same.backward_args();
@@ -211,8 +212,8 @@ TEST_P(BitsTest, DoNotDependOnTheGroupingOfTheBatch) {
                        &args.dquery, &args.dkey, &args.dvalue}) {
       take(*view);
     }
-    cpu::attention(pool, forward);
-    cpu::attention_backward(pool, args);
+    backend->attention(forward);
+    backend->attention_backward(args);
     for (const auto& [name, result] : results()) {
       View expected = (batch.*result).view();
       View actual = (same.*result).view();

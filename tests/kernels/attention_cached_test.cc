@@ -4,8 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/cpu/ops.h"
-#include "kernels/cpu/thread_pool.h"
+#include "tests/kernels/backend_under_test.h"
 #include "tests/kernels/op_testing.h"
 #include "tests/reference/attention.h"
 
@@ -13,7 +12,7 @@ namespace reformer {
 namespace {
 
 using testing::Doubles;
-using testing::Random;
+using Random = testing::ActivationRandom;
 using testing::relative_error;
 using testing::same_bits;
 using testing::to_doubles;
@@ -60,9 +59,9 @@ struct CachedProblem {
   }
 
   const Tensor& run(int threads) {
-    cpu::ThreadPool pool(threads);
+    const auto backend = testing::make_backend_under_test(threads);
     std::fill_n(out.data<float>(), out.elements(), 1e30f);
-    cpu::attend_cached(pool, args());
+    backend->attend_cached(args());
     return out;
   }
 
@@ -154,8 +153,8 @@ TEST(AttentionCachedTest, ThreadsAndNeighboursChangeNoBit) {
     *view = view->rows(2, 3);
   }
   std::fill_n(args.out.data<float>(), args.out.elements(), 0.0f);
-  cpu::ThreadPool pool(1);
-  cpu::attend_cached(pool, args);
+  const auto backend = testing::make_backend_under_test(1);
+  backend->attend_cached(args);
   EXPECT_TRUE(same_bits(args.out, one.view().rows(2, 3)));
 }
 

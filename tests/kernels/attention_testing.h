@@ -7,8 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cpu/ops.h"
-#include "kernels/cpu/thread_pool.h"
+#include "tests/kernels/backend_under_test.h"
 #include "tests/kernels/op_testing.h"
 #include "tests/reference/attention.h"
 #include "tests/reference/lsh.h"
@@ -37,7 +36,7 @@ inline std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
 class AttentionProblem {
  public:
   explicit AttentionProblem(const AttentionCase& config, uint64_t seed = 1) : config_(config) {
-    Random random(seed);
+    ActivationRandom random(seed);
     const AttentionPattern& pattern = config.pattern;
     const Shape rows{config.samples * config.length, pattern.heads * pattern.head_dim};
     query = random.normal(rows, config.query_deviation);
@@ -88,9 +87,9 @@ class AttentionProblem {
 
   /// Forward and backward with this many threads.
   void run(int threads) {
-    cpu::ThreadPool pool(threads);
-    cpu::attention(pool, args());
-    cpu::attention_backward(pool, backward_args());
+    const auto backend = make_backend_under_test(threads);
+    backend->attention(args());
+    backend->attention_backward(backward_args());
   }
 
   /// Sorts bucket_of by the naive sort, after a change of it.

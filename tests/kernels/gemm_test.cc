@@ -8,7 +8,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/cpu/cpu_backend.h"
+#include "tests/kernels/backend_under_test.h"
 #include "tests/kernels/op_testing.h"
 #include "tests/kernels/row_testing.h"
 
@@ -20,7 +20,7 @@ using testing::copy_of;
 using testing::Doubles;
 using testing::floats;
 using testing::layout_of;
-using testing::Random;
+using Random = testing::ActivationRandom;
 using testing::relative_error;
 using testing::same_bits;
 using testing::TestGradientSum;
@@ -139,8 +139,8 @@ struct WeightGradient {
 
 class LinearTest : public ::testing::Test {
  protected:
-  std::unique_ptr<Backend> one_ = make_cpu_backend(1);
-  std::unique_ptr<Backend> three_ = make_cpu_backend(3);
+  std::unique_ptr<Backend> one_ = testing::make_backend_under_test(1);
+  std::unique_ptr<Backend> three_ = testing::make_backend_under_test(3);
 };
 
 TEST_F(LinearTest, MatchesReference) {
@@ -339,7 +339,7 @@ TEST_F(LinearTest, NonFiniteTermsAreCountedAndLeftOut) {
 TEST(LinearDeathTest, WrongShapesAreBugs) {
   // OpenBLAS has threads of its own, which plain fork() would leave behind.
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  const auto backend = make_cpu_backend(1);
+  const auto backend = testing::make_backend_under_test(1);
   const Tensor x = floats({2, 3});
   const Tensor weight = floats({3, 4});
   const Tensor narrow = floats({2, 3});

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/cpu/cpu_backend.h"
+#include "tests/kernels/backend_under_test.h"
 #include "tests/kernels/op_testing.h"
 #include "tests/kernels/row_testing.h"
 #include "tests/reference/pointwise.h"
@@ -17,7 +17,7 @@ using testing::Doubles;
 using testing::finite_differences;
 using testing::floats;
 using testing::layout_of;
-using testing::Random;
+using Random = testing::ActivationRandom;
 using testing::relative_error;
 using testing::same_bits;
 using testing::TestGradientSum;
@@ -33,7 +33,7 @@ constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 class LayerNormTest : public ::testing::TestWithParam<DType> {
  protected:
-  std::unique_ptr<Backend> backend_ = make_cpu_backend(3);
+  std::unique_ptr<Backend> backend_ = testing::make_backend_under_test(3);
   Random random_{21};
 };
 INSTANTIATE_TEST_SUITE_P(Streams, LayerNormTest,
@@ -204,7 +204,7 @@ TEST_P(LayerNormBackwardTest, ThreadsDoNotChangeABit) {
   const Tensor dy = random_.normal(c.shape());
   const LayerNormGradients three =
       backward(c.layout, x.view(), gamma.view(), dy.view(), DType::kInt64);
-  backend_ = make_cpu_backend(1);
+  backend_ = testing::make_backend_under_test(1);
   const LayerNormGradients one =
       backward(c.layout, x.view(), gamma.view(), dy.view(), DType::kInt64);
   EXPECT_TRUE(same_bits(one.dx.view(), three.dx.view()));

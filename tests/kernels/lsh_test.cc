@@ -5,9 +5,8 @@
 
 #include <cblas.h>
 
-#include "kernels/cpu/ops.h"
-#include "kernels/cpu/thread_pool.h"
 #include "kernels/lsh_layout.h"
+#include "tests/kernels/backend_under_test.h"
 #include "tests/kernels/op_testing.h"
 
 namespace reformer {
@@ -57,8 +56,8 @@ struct HashProblem {
 
 /// Compares decided buckets; returns how many there were.
 int64_t expect_equal_hashes(const HashProblem& problem, int threads) {
-  cpu::ThreadPool pool(threads);
-  cpu::lsh_hash(pool, problem.args);
+  const auto backend = testing::make_backend_under_test(threads);
+  backend->lsh_hash(problem.args);
   const reference::Hashes expected = reference::lsh_hash(problem.args);
   int64_t decided = 0;
   for (size_t i = 0; i < expected.bucket_of.size(); ++i) {
@@ -117,8 +116,8 @@ TEST(LshHashTest, FirstOfEqualsWins) {
 TEST(LshHashTest, NotANumberStillMakesABucket) {
   HashProblem problem({.length = 64, .head_dim = 4, .buckets = {34}});
   std::fill_n(problem.query_key.data<float>() + 8, 40, std::numeric_limits<float>::quiet_NaN());
-  cpu::ThreadPool pool(1);
-  cpu::lsh_hash(pool, problem.args);
+  const auto backend = testing::make_backend_under_test(1);
+  backend->lsh_hash(problem.args);
   for (int64_t i = 0; i < 64; ++i) {
     EXPECT_GE(problem.bucket_of.data<int32_t>()[i], 0);
     EXPECT_LT(problem.bucket_of.data<int32_t>()[i], 34);
@@ -136,10 +135,10 @@ TEST(LshHashTest, SameBitsForThreadsAndBatches) {
   const HashProblem one(config);
   const HashProblem three(config);
   const HashProblem split(config);
-  cpu::ThreadPool one_thread(1);
-  cpu::ThreadPool three_threads(3);
-  cpu::lsh_hash(one_thread, one.args);
-  cpu::lsh_hash(three_threads, three.args);
+  const auto one_thread = testing::make_backend_under_test(1);
+  const auto three_threads = testing::make_backend_under_test(3);
+  one_thread->lsh_hash(one.args);
+  three_threads->lsh_hash(three.args);
   EXPECT_TRUE(testing::same_bits(one.bucket_of.view(), three.bucket_of.view()));
   for (int64_t sample = 0; sample < 3; ++sample) {
     LshHashArgs args = split.args;
@@ -147,7 +146,7 @@ TEST(LshHashTest, SameBitsForThreadsAndBatches) {
     args.layout.first_sample = sample;
     args.query_key = args.query_key.rows(sample * 200, (sample + 1) * 200);
     args.bucket_of = args.bucket_of.rows(sample, sample + 1);
-    cpu::lsh_hash(one_thread, args);
+    one_thread->lsh_hash(args);
   }
   EXPECT_TRUE(testing::same_bits(one.bucket_of.view(), split.bucket_of.view()));
 }
@@ -161,11 +160,11 @@ TEST_P(BucketSortTest, IsTheStableSort) {
   const Tensor bucket_of = random.integers(shape, 0, buckets);  // the last is that of masked tokens
   const Tensor order(DType::kInt32, shape);
   const Tensor bucket_begin(DType::kInt32, {2, 2, 3, buckets + 2});
-  cpu::ThreadPool pool(3);
-  cpu::bucket_sort(pool, {.num_buckets = buckets,
-                          .bucket_of = bucket_of.view(),
-                          .order = order.view(),
-                          .bucket_begin = bucket_begin.view()});
+  const auto backend = testing::make_backend_under_test(3);
+  backend->bucket_sort({.num_buckets = buckets,
+                        .bucket_of = bucket_of.view(),
+                        .order = order.view(),
+                        .bucket_begin = bucket_begin.view()});
   const int32_t* data = bucket_of.data<int32_t>();
   const reference::SortedBuckets expected =
       reference::bucket_sort({data, data + bucket_of.elements()}, length, buckets);

@@ -74,6 +74,9 @@ inline Doubles to_doubles(const View& view) {
       case DType::kUint8:
         values[i] = static_cast<double>(view.data<uint8_t>()[i]);
         break;
+      case DType::kBFloat16:
+        values[i] = static_cast<double>(to_float(view.data<BFloat16>()[i]));
+        break;
     }
   }
   return values;

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/cpu/cpu_backend.h"
+#include "tests/kernels/backend_under_test.h"
 #include "tests/kernels/op_testing.h"
 #include "tests/kernels/row_testing.h"
 
@@ -18,7 +18,7 @@ using testing::Doubles;
 using testing::finite_differences;
 using testing::floats;
 using testing::layout_of;
-using testing::Random;
+using Random = testing::ActivationRandom;
 using testing::relative_error;
 using testing::same_bits;
 using testing::TestGradientSum;
@@ -48,7 +48,7 @@ Tensor wild_stream(Random& random, const Shape& shape) {
 
 class PointwiseTest : public ::testing::Test {
  protected:
-  std::unique_ptr<Backend> backend_ = make_cpu_backend(3);
+  std::unique_ptr<Backend> backend_ = testing::make_backend_under_test(3);
   Random random_{20};
 };
 
@@ -371,7 +371,7 @@ std::vector<Tensor> run_all(Backend& backend) {
 }
 
 TEST_F(PointwiseTest, ThreadsDoNotChangeABit) {
-  const std::vector<Tensor> one = run_all(*make_cpu_backend(1));
+  const std::vector<Tensor> one = run_all(*testing::make_backend_under_test(1));
   const std::vector<Tensor> three = run_all(*backend_);
   for (size_t i = 0; i < one.size(); ++i) {
     EXPECT_TRUE(same_bits(one[i].view(), three[i].view())) << "result " << i;

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/cpu/cpu_backend.h"
+#include "tests/kernels/backend_under_test.h"
 #include "tests/kernels/op_testing.h"
 #include "tests/kernels/row_testing.h"
 
@@ -17,7 +17,7 @@ using testing::Doubles;
 using testing::finite_differences;
 using testing::floats;
 using testing::layout_of;
-using testing::Random;
+using Random = testing::ActivationRandom;
 using testing::relative_error;
 using testing::same_bits;
 using testing::TestGradientSum;
@@ -40,7 +40,7 @@ std::vector<int32_t> to_integers(const Tensor& tensor) {
 
 class TokenTest : public ::testing::Test {
  protected:
-  std::unique_ptr<Backend> backend_ = make_cpu_backend(3);
+  std::unique_ptr<Backend> backend_ = testing::make_backend_under_test(3);
   Random random_{22};
 };
 
@@ -199,7 +199,7 @@ TEST_F(EmbedBackwardTest, ThreadsDoNotChangeABit) {
   const Tensor tokens = random_.integers({c.layout.rows()}, 0, 39);
   const Tensor dy = random_.normal({c.layout.rows(), c.width});
   const std::vector<Tensor> three = backward(c, tokens.view(), dy.view(), DType::kFloat32);
-  backend_ = make_cpu_backend(1);
+  backend_ = testing::make_backend_under_test(1);
   const std::vector<Tensor> one = backward(c, tokens.view(), dy.view(), DType::kFloat32);
   for (size_t t = 0; t < one.size(); ++t) {
     EXPECT_TRUE(same_bits(one[t].view(), three[t].view())) << t;
@@ -402,7 +402,7 @@ TEST_F(CrossEntropyTest, AccumulatesOverTilesAndThreadsExactly) {
   const CrossEntropyResult whole = run(logits, labels, 1e-3, true);
   EXPECT_GT(whole.correct_rows(), 0);
 
-  backend_ = make_cpu_backend(1);
+  backend_ = testing::make_backend_under_test(1);
   CrossEntropyResult tiles{.logits = copy_of(logits)};
   for (const auto& [begin, end] : {std::pair{128, 300}, std::pair{0, 1}, std::pair{1, 128}}) {
     backend_->cross_entropy({tiles.logits.view().rows(begin, end), labels.view().rows(begin, end),

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/core/wide_sum.h"
-#include "kernels/cpu/cpu_backend.h"
+#include "tests/kernels/backend_under_test.h"
 #include "tests/kernels/op_testing.h"
 #include "tests/kernels/row_testing.h"
 
@@ -12,7 +12,7 @@ namespace {
 
 using testing::copy_of;
 using testing::Doubles;
-using testing::Random;
+using Random = testing::ActivationRandom;
 using testing::relative_error;
 using testing::same_bits;
 using testing::to_doubles;
@@ -46,7 +46,7 @@ TEST(SumOfSquaresTest, IsThatOfTheReferenceOnAnyThreadsInAnyParts) {
     for (const Tensor& x : {copy_of(floats), to_int64(floats)}) {
       const auto words_of = [&](int threads, int64_t cut) {
         const Tensor squares(DType::kInt64, {WideSum::kWords});
-        const std::unique_ptr<Backend> backend = make_cpu_backend(threads);
+        const std::unique_ptr<Backend> backend = testing::make_backend_under_test(threads);
         for (const View& part : {x.view().rows(0, cut), x.view().rows(cut, size)}) {
           backend->sum_of_squares({.x = part, .squares = squares.view()});
         }
@@ -84,8 +84,8 @@ TEST_P(UpdateTest, AdamWMatchesReferenceOverSteps) {
     const Tensor threaded_m(DType::kFloat32, {size}), threaded_v(DType::kFloat32, {size});
     Doubles expected = to_doubles(parameter);
     Doubles expected_m(expected.size()), expected_v(expected.size());
-    const auto one = make_cpu_backend(1);
-    const auto three = make_cpu_backend(3);
+    const auto one = testing::make_backend_under_test(1);
+    const auto three = testing::make_backend_under_test(3);
     for (int64_t step = 1; step <= kSteps; ++step) {
       Doubles values;
       const Tensor g = gradient({size}, values);
@@ -124,7 +124,7 @@ TEST_P(UpdateTest, AdamWOfASliceHasTheBitsOfTheWhole) {
   const Tensor m_parts(DType::kFloat32, {kSize}), v_parts(DType::kFloat32, {kSize});
   Doubles unused;
   const Tensor g = gradient({kSize}, unused);
-  const auto backend = make_cpu_backend(2);
+  const auto backend = testing::make_backend_under_test(2);
   const auto update = [&](const Tensor& p, const Tensor& m1, const Tensor& v1, int64_t begin,
                           int64_t end) {
     backend->adamw({.parameter = p.view().rows(begin, end),
@@ -158,8 +158,8 @@ TEST_P(UpdateTest, AdafactorMatchesReferenceOverSteps) {
     const Tensor threaded_column(DType::kFloat32, {columns});
     Doubles expected = to_doubles(parameter);
     Doubles expected_row(static_cast<size_t>(rows)), expected_column(static_cast<size_t>(columns));
-    const auto one = make_cpu_backend(1);
-    const auto three = make_cpu_backend(3);
+    const auto one = testing::make_backend_under_test(1);
+    const auto three = testing::make_backend_under_test(3);
     for (int64_t step = 1; step <= kSteps; ++step) {
       Doubles values;
       const Tensor g = gradient(shape, values);
@@ -197,13 +197,13 @@ TEST(AdafactorTest, AZeroGradientDecaysTheParameterOnly) {
   const Tensor gradient(DType::kInt64, {4, 6});
   const Tensor update(DType::kFloat32, {4, 6});
   const Tensor row(DType::kFloat32, {4}), column(DType::kFloat32, {6});
-  make_cpu_backend(1)->adafactor({.parameter = parameter.view(),
-                                  .gradient = gradient.view(),
-                                  .row = row.view(),
-                                  .column = column.view(),
-                                  .update = update.view(),
-                                  .rate = 0.5f,
-                                  .weight_decay = 0.5f});
+  testing::make_backend_under_test(1)->adafactor({.parameter = parameter.view(),
+                                                  .gradient = gradient.view(),
+                                                  .row = row.view(),
+                                                  .column = column.view(),
+                                                  .update = update.view(),
+                                                  .rate = 0.5f,
+                                                  .weight_decay = 0.5f});
   Doubles expected = before;
   for (double& value : expected) value *= 0.75;
   EXPECT_LT(relative_error(to_doubles(parameter), expected), 1e-6);

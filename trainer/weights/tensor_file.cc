@@ -123,6 +123,7 @@ Tensor TensorFile::read(const std::string& name, DType dtype) const {
       convert(tensor.data<uint8_t>(), integer_at);
       break;
     case DType::kFixed32:
+    case DType::kBFloat16:
       break;
   }
   return tensor;

@@ -1,0 +1,379 @@
+#include "kernels/mirrored_backend.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "kernels/core/bfloat16.h"
+#include "kernels/core/check.h"
+
+namespace reformer {
+namespace {
+
+enum class Direction { kIn, kOut, kInOut, kScratch };
+
+/// The views of one op on the device.
+class Mirror {
+ public:
+  Mirror(Backend& device, DType activation) : device_(device), activation_(activation) {}
+
+  // Each replaces a view in host memory by its image on the device; absent views stay absent.
+  void in(View& view) { replace(view, Direction::kIn, view.dtype()); }
+  void out(View& view) { replace(view, Direction::kOut, view.dtype()); }
+  void in_out(View& view) { replace(view, Direction::kInOut, view.dtype()); }
+  void scratch(View& view) { replace(view, Direction::kScratch, view.dtype()); }
+
+  // The same for activations.
+  void activation_in(View& view) { replace(view, Direction::kIn, dtype_on_device(view)); }
+  void activation_out(View& view) { replace(view, Direction::kOut, dtype_on_device(view)); }
+  void activation_in_out(View& view) { replace(view, Direction::kInOut, dtype_on_device(view)); }
+
+  void in(GradientSum& sum) { in_out(sum.faults); }
+
+  /// Copies results to host memory.
+  void finish() {
+    for (const Image& image : images_) {
+      if (image.is_result) download(image);
+    }
+  }
+
+ private:
+  struct Image {
+    View host;
+    View device;
+    std::unique_ptr<Arena> memory;
+    bool is_result;
+  };
+
+  DType dtype_on_device(const View& view) const {
+    return view.dtype() == DType::kFloat32 ? activation_ : view.dtype();
+  }
+
+  void replace(View& view, Direction direction, DType dtype) {
+    if (!view.defined()) return;
+    const bool is_result = direction == Direction::kOut || direction == Direction::kInOut;
+    for (Image& image : images_) {  // aliases on the host are aliases on the device
+      if (image.host.raw() != view.raw() || image.host.bytes() != view.bytes()) continue;
+      image.is_result = image.is_result || is_result;
+      view = image.device.reshape(view.shape());
+      return;
+    }
+    Image image{.host = view, .device = {}, .memory = {}, .is_result = is_result};
+    const size_t bytes = static_cast<size_t>(view.elements()) * size_of(dtype);
+    constexpr size_t kArenaAlignment = 256;
+    image.memory =
+        device_.make_arena((bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment);
+    image.device = image.memory->allocate(dtype, view.shape(), MemoryUse::kBlock);
+    if (direction == Direction::kIn || direction == Direction::kInOut) upload(image);
+    view = image.device;
+    images_.push_back(std::move(image));
+  }
+
+  void upload(const Image& image) {
+    if (image.host.dtype() == image.device.dtype()) {
+      device_.upload(image.host.raw(), image.device);
+      return;
+    }
+    std::vector<BFloat16> rounded(static_cast<size_t>(image.host.elements()));
+    const float* const values = image.host.data<float>();
+    for (size_t i = 0; i < rounded.size(); ++i) rounded[i] = to_bfloat16(values[i]);
+    device_.upload(rounded.data(), image.device);
+    device_.synchronize();
+  }
+
+  void download(const Image& image) {
+    if (image.host.dtype() == image.device.dtype()) {
+      device_.download(image.device, image.host.raw());
+      return;
+    }
+    std::vector<BFloat16> values(static_cast<size_t>(image.host.elements()));
+    device_.download(image.device, values.data());
+    float* const host = image.host.data<float>();
+    for (size_t i = 0; i < values.size(); ++i) host[i] = to_float(values[i]);
+  }
+
+  Backend& device_;
+  DType activation_;
+  std::vector<Image> images_;
+};
+
+class MirroredBackend final : public Backend {
+ public:
+  MirroredBackend(std::unique_ptr<Backend> device, DType activation)
+      : device_(std::move(device)), activation_(activation) {
+    CHECK(device_->computes_in(activation));
+  }
+
+  std::string description() const override { return device_->description() + ", mirrored"; }
+  std::string numeric_identity() const override {
+    return fmt::format("{}/mirrored-{}", device_->numeric_identity(), name_of(activation_));
+  }
+
+  std::unique_ptr<Arena> make_arena(size_t bytes) override {
+    void* const base = std::malloc(bytes == 0 ? 1 : bytes);
+    CHECK(base != nullptr);
+    return std::make_unique<Arena>(base, bytes, [base] { std::free(base); });
+  }
+  void upload(const void* host, const View& destination) override {
+    if (destination.bytes() > 0) std::memcpy(destination.raw(), host, destination.bytes());
+  }
+  void download(const View& source, void* host) override {
+    if (source.bytes() > 0) std::memcpy(host, source.raw(), source.bytes());
+  }
+  void copy(const View& source, const View& destination) override {
+    if (source.bytes() > 0) std::memcpy(destination.raw(), source.raw(), source.bytes());
+  }
+  void fill_zero(const View& destination) override {
+    if (destination.bytes() > 0) std::memset(destination.raw(), 0, destination.bytes());
+  }
+  void synchronize() override {}
+
+  void linear(const LinearArgs& args) override {
+    run(args, [&](Mirror& mirror, LinearArgs& on_device) {
+      mirror.activation_in(on_device.x);
+      mirror.in(on_device.weight);
+      mirror.in(on_device.bias);
+      mirror.activation_out(on_device.y);
+      device_->linear(on_device);
+    });
+  }
+  void linear_backward_input(const LinearBackwardInputArgs& args) override {
+    run(args, [&](Mirror& mirror, LinearBackwardInputArgs& on_device) {
+      mirror.activation_in(on_device.dy);
+      mirror.in(on_device.weight);
+      result(mirror, on_device.dx, args.accumulate);
+      device_->linear_backward_input(on_device);
+    });
+  }
+  void linear_backward_weight(const LinearBackwardWeightArgs& args) override {
+    run(args, [&](Mirror& mirror, LinearBackwardWeightArgs& on_device) {
+      mirror.activation_in(on_device.x);
+      mirror.activation_in(on_device.dy);
+      mirror.in_out(on_device.dweight);
+      mirror.in_out(on_device.dbias);
+      mirror.in(on_device.sum);
+      device_->linear_backward_weight(on_device);
+    });
+  }
+
+  void layer_norm(const LayerNormArgs& args) override {
+    run(args, [&](Mirror& mirror, LayerNormArgs& on_device) {
+      mirror.activation_in(on_device.x);
+      mirror.in(on_device.gamma);
+      mirror.in(on_device.beta);
+      mirror.activation_out(on_device.y);
+      device_->layer_norm(on_device);
+    });
+  }
+  void layer_norm_backward(const LayerNormBackwardArgs& args) override {
+    run(args, [&](Mirror& mirror, LayerNormBackwardArgs& on_device) {
+      mirror.activation_in(on_device.x);
+      mirror.in(on_device.gamma);
+      mirror.activation_in(on_device.dy);
+      if (args.x.dtype() == DType::kFixed32) {  // a stream, whose gradient is Float32
+        args.accumulate ? mirror.in_out(on_device.dx) : mirror.out(on_device.dx);
+      } else {
+        result(mirror, on_device.dx, args.accumulate);
+      }
+      mirror.in_out(on_device.dgamma);
+      mirror.in_out(on_device.dbeta);
+      mirror.in(on_device.sum);
+      device_->layer_norm_backward(on_device);
+    });
+  }
+  void activation(const ActivationArgs& args) override {
+    run(args, [&](Mirror& mirror, ActivationArgs& on_device) {
+      mirror.activation_in(on_device.x);
+      mirror.activation_out(on_device.y);
+      device_->activation(on_device);
+    });
+  }
+  void activation_backward(const ActivationBackwardArgs& args) override {
+    run(args, [&](Mirror& mirror, ActivationBackwardArgs& on_device) {
+      mirror.activation_in(on_device.x);
+      mirror.activation_in(on_device.dy);
+      mirror.activation_out(on_device.dx);
+      device_->activation_backward(on_device);
+    });
+  }
+  void dropout(const DropoutArgs& args) override {
+    run(args, [&](Mirror& mirror, DropoutArgs& on_device) {
+      mirror.activation_in(on_device.x);
+      mirror.activation_out(on_device.y);
+      device_->dropout(on_device);
+    });
+  }
+  void residual(const ResidualArgs& args) override {
+    run(args, [&](Mirror& mirror, ResidualArgs& on_device) {
+      mirror.in_out(on_device.stream);
+      mirror.activation_in(on_device.f);
+      mirror.in_out(on_device.faults);
+      device_->residual(on_device);
+    });
+  }
+  void join_streams(const JoinStreamsArgs& args) override {
+    run(args, [&](Mirror& mirror, JoinStreamsArgs& on_device) {
+      mirror.in(on_device.x1);
+      mirror.in(on_device.x2);
+      mirror.activation_out(on_device.joined);
+      device_->join_streams(on_device);
+    });
+  }
+  void split_streams(const SplitStreamsArgs& args) override {
+    run(args, [&](Mirror& mirror, SplitStreamsArgs& on_device) {
+      mirror.activation_in(on_device.djoined);
+      mirror.out(on_device.dx1);
+      mirror.out(on_device.dx2);
+      device_->split_streams(on_device);
+    });
+  }
+
+  void embed(const EmbedArgs& args) override {
+    run(args, [&](Mirror& mirror, EmbedArgs& on_device) {
+      std::vector<View> axes(args.axes.begin(), args.axes.end());
+      mirror.in(on_device.tokens);
+      mirror.in(on_device.table);
+      for (View& axis : axes) mirror.in(axis);
+      on_device.axes = axes;
+      mirror.out(on_device.y);
+      device_->embed(on_device);
+    });
+  }
+  void embed_backward(const EmbedBackwardArgs& args) override {
+    run(args, [&](Mirror& mirror, EmbedBackwardArgs& on_device) {
+      std::vector<View> daxes(args.daxes.begin(), args.daxes.end());
+      mirror.in(on_device.tokens);
+      mirror.in(on_device.dy);
+      mirror.in_out(on_device.dtable);
+      for (View& axis : daxes) mirror.in_out(axis);
+      on_device.daxes = daxes;
+      mirror.in(on_device.sum);
+      device_->embed_backward(on_device);
+    });
+  }
+  void cross_entropy(const CrossEntropyArgs& args) override {
+    run(args, [&](Mirror& mirror, CrossEntropyArgs& on_device) {
+      args.gradient ? mirror.in_out(on_device.logits) : mirror.in(on_device.logits);
+      mirror.in(on_device.labels);
+      mirror.in_out(on_device.loss);
+      mirror.in_out(on_device.correct);
+      mirror.in(on_device.sum);
+      device_->cross_entropy(on_device);
+    });
+  }
+
+  void lsh_hash(const LshHashArgs& args) override {
+    run(args, [&](Mirror& mirror, LshHashArgs& on_device) {
+      mirror.activation_in(on_device.query_key);
+      mirror.in(on_device.rotations);
+      mirror.in(on_device.mask);
+      mirror.out(on_device.bucket_of);
+      device_->lsh_hash(on_device);
+    });
+  }
+  void bucket_sort(const BucketSortArgs& args) override {
+    run(args, [&](Mirror& mirror, BucketSortArgs& on_device) {
+      mirror.in(on_device.bucket_of);
+      mirror.out(on_device.order);
+      mirror.out(on_device.bucket_begin);
+      device_->bucket_sort(on_device);
+    });
+  }
+  void attention(const AttentionArgs& args) override {
+    run(args, [&](Mirror& mirror, AttentionArgs& on_device) {
+      attention_inputs(mirror, on_device);
+      mirror.activation_out(on_device.out);
+      mirror.out(on_device.lse);
+      device_->attention(on_device);
+    });
+  }
+  void attention_backward(const AttentionBackwardArgs& args) override {
+    run(args, [&](Mirror& mirror, AttentionBackwardArgs& on_device) {
+      attention_inputs(mirror, on_device.forward);
+      mirror.activation_in(on_device.forward.out);
+      mirror.in(on_device.forward.lse);
+      mirror.activation_in(on_device.dout);
+      mirror.activation_out(on_device.dquery);
+      mirror.activation_out(on_device.dkey);
+      mirror.activation_out(on_device.dvalue);
+      device_->attention_backward(on_device);
+    });
+  }
+  void attend_cached(const AttendCachedArgs& args) override {
+    run(args, [&](Mirror& mirror, AttendCachedArgs& on_device) {
+      mirror.activation_in(on_device.query);
+      mirror.activation_in(on_device.value);
+      mirror.activation_in(on_device.keys);
+      mirror.activation_in(on_device.values);
+      mirror.in(on_device.sequence);
+      mirror.in(on_device.seen);
+      mirror.in(on_device.seen_count);
+      mirror.activation_out(on_device.out);
+      device_->attend_cached(on_device);
+    });
+  }
+
+  void sum_of_squares(const SumOfSquaresArgs& args) override {
+    run(args, [&](Mirror& mirror, SumOfSquaresArgs& on_device) {
+      mirror.in(on_device.x);
+      mirror.in_out(on_device.squares);
+      device_->sum_of_squares(on_device);
+    });
+  }
+  void adamw(const AdamWArgs& args) override {
+    run(args, [&](Mirror& mirror, AdamWArgs& on_device) {
+      mirror.in_out(on_device.parameter);
+      mirror.in(on_device.gradient);
+      mirror.in_out(on_device.m);
+      mirror.in_out(on_device.v);
+      device_->adamw(on_device);
+    });
+  }
+  void adafactor(const AdafactorArgs& args) override {
+    run(args, [&](Mirror& mirror, AdafactorArgs& on_device) {
+      mirror.in_out(on_device.parameter);
+      mirror.in(on_device.gradient);
+      mirror.in_out(on_device.row);
+      mirror.in_out(on_device.column);
+      mirror.scratch(on_device.update);
+      device_->adafactor(on_device);
+    });
+  }
+
+ private:
+  /// Calls body(mirror, args of the device), which mirrors the views and runs the op.
+  template <typename Args, typename Body>
+  void run(const Args& args, const Body& body) {
+    Args on_device = args;
+    Mirror mirror(*device_, activation_);
+    body(mirror, on_device);
+    mirror.finish();
+  }
+
+  static void result(Mirror& mirror, View& view, bool accumulates) {
+    accumulates ? mirror.activation_in_out(view) : mirror.activation_out(view);
+  }
+
+  static void attention_inputs(Mirror& mirror, AttentionArgs& args) {
+    mirror.activation_in(args.query);
+    mirror.activation_in(args.key);
+    mirror.activation_in(args.value);
+    mirror.in(args.order);
+    mirror.in(args.bucket_begin);
+    mirror.in(args.mask);
+  }
+
+  std::unique_ptr<Backend> device_;
+  DType activation_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_mirrored_backend(std::unique_ptr<Backend> device, DType activation) {
+  return std::make_unique<MirroredBackend>(std::move(device), activation);
+}
+
+}  // namespace reformer

@@ -1,0 +1,38 @@
+// The backend that a test of the ops is about. One list of cases serves all: its program is built
+// once for each, linked with backend_under_test_cpu.cc, …_cuda.cc or …_cuda_bfloat16.cc.
+#pragma once
+
+#include <memory>
+
+#include "kernels/backend.h"
+#include "kernels/core/bfloat16.h"
+#include "tests/kernels/op_testing.h"
+
+namespace reformer::testing {
+
+/// Takes views in host memory. `threads` matter to the CPU alone.
+std::unique_ptr<Backend> make_backend_under_test(int threads = 1);
+
+/// What activations are rounded to: Float32 or BFloat16.
+DType activations_under_test();
+
+/// The error that is allowed: one for each dtype of activations.
+inline double bound(double float32, double bfloat16) {
+  return activations_under_test() == DType::kFloat32 ? float32 : bfloat16;
+}
+
+/// Makes tensors that activations can hold exactly, so that an error is the op's own.
+class ActivationRandom : public Random {
+ public:
+  using Random::Random;
+
+  Tensor normal(const Shape& shape, float deviation = 1.0f) {
+    Tensor tensor = Random::normal(shape, deviation);
+    if (activations_under_test() == DType::kFloat32) return tensor;
+    float* const values = tensor.data<float>();
+    for (int64_t i = 0; i < tensor.elements(); ++i) values[i] = to_float(to_bfloat16(values[i]));
+    return tensor;
+  }
+};
+
+}  // namespace reformer::testing
