@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -355,6 +356,19 @@ class Backend {
   /// Identifies everything that may change bits: backend, instruction set, library builds. Equal
   /// strings promise equal bits.
   virtual std::string numeric_identity() const = 0;
+
+  /// A backend that computes nothing, like that of plan_backend.h, but takes as much memory as this
+  /// one.
+  virtual std::unique_ptr<Backend> make_planner() const = 0;
+
+  /// Most bytes that ops have had in use at a time besides arenas, of the memory that arenas are
+  /// in.
+  virtual size_t workspace_peak() const { return 0; }
+  /// Takes that many at once, so that ops need not ask for memory while they run.
+  virtual void reserve_workspace(size_t /*bytes*/) {}
+
+  /// Bytes that arenas and workspace can still have, where that is not the host's memory.
+  virtual std::optional<size_t> free_device_memory() const { return std::nullopt; }
 
   /// An arena of this backend's memory. Throws DeviceError when `bytes` cannot be had.
   virtual std::unique_ptr<Arena> make_arena(size_t bytes) = 0;

@@ -9,6 +9,7 @@
 
 #include "kernels/core/bfloat16.h"
 #include "kernels/core/check.h"
+#include "kernels/plan_backend.h"
 
 namespace reformer {
 namespace {
@@ -111,6 +112,8 @@ class MirroredBackend final : public Backend {
   std::string numeric_identity() const override {
     return fmt::format("{}/mirrored-{}", device_->numeric_identity(), name_of(activation_));
   }
+
+  std::unique_ptr<Backend> make_planner() const override { return make_plan_backend(); }
 
   std::unique_ptr<Arena> make_arena(size_t bytes) override {
     void* const base = std::malloc(bytes == 0 ? 1 : bytes);

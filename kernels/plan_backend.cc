@@ -10,6 +10,8 @@ class PlanBackend final : public Backend {
   std::string description() const override { return "plan"; }
   std::string numeric_identity() const override { return "plan"; }
 
+  std::unique_ptr<Backend> make_planner() const override { return make_plan_backend(); }
+
   std::unique_ptr<Arena> make_arena(size_t bytes) override {
     return std::make_unique<Arena>(nullptr, bytes);
   }

@@ -8,8 +8,8 @@
 
 #include "comm/self.h"
 #include "kernels/core/errors.h"
-#include "kernels/cpu/cpu_backend.h"
 #include "launch/commands.h"
+#include "launch/device.h"
 #include "launch/exit_codes.h"
 #include "launch/gnuplot.h"
 #include "trainer/config/config.h"
@@ -96,12 +96,12 @@ int run(const Arguments& arguments) {
     text = make_text_dataset(config.run, arguments.file, *tokenizer_of(checkpoint));
   }
   const Dataset& dataset = *text.dataset;
-  const MemoryPlan plan = plan_evaluation(config, rounds, arguments.decoded);
-  const std::string complaint = complaint_about_memory(plan);
-  if (!complaint.empty()) throw DeviceError(complaint);
   const std::unique_ptr<Backend> backend =
-      make_cpu_backend(static_cast<int>(config.run.execution().threads()));
-  const std::unique_ptr<Arena> arena = backend->make_arena(plan.arena_bytes);
+      make_backend(config, {.threads = static_cast<int>(config.run.execution().threads())});
+  const MemoryPlan plan = plan_evaluation(config, rounds, arguments.decoded, backend.get());
+  const std::string complaint = complaint_about_memory(plan, 1, backend.get());
+  if (!complaint.empty()) throw DeviceError(complaint);
+  const std::unique_ptr<Arena> arena = take(plan, *backend);
   ModelState state(config.model, *backend, *arena);
   load_parameters(checkpoint, state.spec, *backend, state.parameters);
   SelfCommunicator alone;

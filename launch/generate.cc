@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "kernels/core/errors.h"
-#include "kernels/cpu/cpu_backend.h"
 #include "launch/commands.h"
+#include "launch/device.h"
 #include "launch/exit_codes.h"
 #include "trainer/config/config.h"
 #include "trainer/data/mapped_file.h"
@@ -159,7 +159,7 @@ class Printer {
 
 int run(Arguments arguments) {
   const CheckpointReader checkpoint = require_newest(arguments.run_directory, say);
-  const RunConfig config =
+  RunConfig config =
       parse_config(checkpoint.manifest().config(), checkpoint.path(), arguments.overrides);
   if (!can_decode(config.model)) {
     throw ConfigError(
@@ -176,13 +176,13 @@ int run(Arguments arguments) {
   const auto sequences = static_cast<int64_t>(prompts.size());
   const auto prompt_tokens = static_cast<int64_t>(longest);
   const int64_t capacity = prompt_tokens + arguments.generation.max_tokens - 1;
-  const MemoryPlan plan = plan_generation(config.model, sequences, prompt_tokens, capacity);
-  const std::string complaint = complaint_about_decoding_memory(plan);
-  if (!complaint.empty()) throw DeviceError(complaint);
-
   const std::unique_ptr<Backend> backend =
-      make_cpu_backend(static_cast<int>(config.run.execution().threads()));
-  const std::unique_ptr<Arena> arena = backend->make_arena(plan.arena_bytes);
+      make_backend(config, {.threads = static_cast<int>(config.run.execution().threads())});
+  const MemoryPlan plan =
+      plan_generation(config.model, sequences, prompt_tokens, capacity, backend.get());
+  const std::string complaint = complaint_about_decoding_memory(plan, backend.get());
+  if (!complaint.empty()) throw DeviceError(complaint);
+  const std::unique_ptr<Arena> arena = take(plan, *backend);
   const View parameters =
       arena->allocate(DType::kFloat32, {flat_elements(config.model)}, MemoryUse::kParameters);
   load_parameters(checkpoint, config.model, *backend, parameters);

@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 
-#include "kernels/cpu/cpu_backend.h"
 #include "launch/commands.h"
+#include "launch/device.h"
 #include "launch/exit_codes.h"
 #include "launch/job.h"
 #include "launch/rank_cores.h"
@@ -51,7 +51,8 @@ int run_rank(const Arguments& arguments, const RankPlace& place) {
   place.communicator.set_timeout(std::chrono::seconds(execution.timeout_seconds()));
   const int share = threads_of_rank(place.communicator, place.host);
   const int threads = execution.threads() > 0 ? static_cast<int>(execution.threads()) : share;
-  const std::unique_ptr<Backend> backend = make_cpu_backend(threads);
+  const std::unique_ptr<Backend> backend =
+      make_backend(config, {.threads = threads, .local_ranks = place.local_ranks});
   const TrainOutcome outcome = train(config, options, *backend, place.communicator);
   return outcome == TrainOutcome::kInterrupted ? kExitStopped : kExitOk;
 }

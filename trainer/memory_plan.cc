@@ -68,9 +68,19 @@ BlankDataset blank_dataset(const config::Run& run, int ranks) {
   return BlankDataset(run.data().length(), run.evaluation().micro_batch() * ranks);
 }
 
+std::unique_ptr<Backend> planner_for(const Backend* on) {
+  return on != nullptr ? on->make_planner() : make_plan_backend();
+}
+
+MemoryPlan plan_of(const Arena& arena, const Backend& planner) {
+  return {.arena_bytes = arena.peak(),
+          .by_use = arena.usage_at_peak(),
+          .workspace_bytes = planner.workspace_peak()};
+}
+
 /// The rank that owns most; beyond that all take the same.
-int largest_rank(const RunConfig& config, int ranks) {
-  const std::unique_ptr<Backend> backend = make_plan_backend();
+int largest_rank(const RunConfig& config, int ranks, const Backend* on) {
+  const std::unique_ptr<Backend> backend = planner_for(on);
   int largest = 0;
   size_t most = 0;
   for (int rank = 0; rank < ranks; ++rank) {
@@ -82,23 +92,30 @@ int largest_rank(const RunConfig& config, int ranks) {
   return largest;
 }
 
+/// Of the device, or of the machine if the backend has no memory of its own.
+std::optional<size_t> available_to(const Backend* on) {
+  if (on != nullptr && on->free_device_memory()) return on->free_device_memory();
+  return available_memory();
+}
+
 /// True also where the machine does not tell.
-bool is_available(size_t bytes) {
-  const std::optional<size_t> available = available_memory();
+bool is_available(size_t bytes, const Backend* on) {
+  const std::optional<size_t> available = available_to(on);
   return !available || bytes <= *available;
 }
 
 /// Empty if `needed` bytes are available.
-std::string complaint(size_t needed, const std::string& whom, const std::string& advice) {
-  if (is_available(needed)) return "";
+std::string complaint(size_t needed, const Backend* on, const std::string& whom,
+                      const std::string& advice) {
+  if (is_available(needed, on)) return "";
   return fmt::format("this run needs {} of memory{} and {} are available; {}", format_bytes(needed),
-                     whom, format_bytes(available_memory().value_or(0)), advice);
+                     whom, format_bytes(available_to(on).value_or(0)), advice);
 }
 
 /// What `body` takes with a decoder, that included.
 MemoryPlan plan_decoding(const ModelSpec& spec, int64_t sequences, int64_t capacity,
-                         const std::function<void(Decoder&)>& body) {
-  const std::unique_ptr<Backend> backend = make_plan_backend();
+                         const Backend* on, const std::function<void(Decoder&)>& body) {
+  const std::unique_ptr<Backend> backend = planner_for(on);
   const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
   const std::vector<Tensor> rotations = make_rotations(spec, 0, 0);
   Decoder decoder({.backend = *backend,
@@ -110,15 +127,15 @@ MemoryPlan plan_decoding(const ModelSpec& spec, int64_t sequences, int64_t capac
                    .sequences = sequences,
                    .capacity = capacity});
   body(decoder);
-  return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
+  return plan_of(*arena, *backend);
 }
 
 }  // namespace
 
-MemoryPlan plan_training(const RunConfig& config, int ranks) {
+MemoryPlan plan_training(const RunConfig& config, int ranks, const Backend* on) {
   const config::Run run = one_micro_batch_each(config.run, ranks);
-  const int rank = largest_rank(config, ranks);
-  const std::unique_ptr<Backend> backend = make_plan_backend();
+  const int rank = largest_rank(config, ranks, on);
+  const std::unique_ptr<Backend> backend = planner_for(on);
   const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
   const BlankDataset dataset = blank_dataset(run, ranks);
   PlanCommunicator communicator(rank, ranks);
@@ -126,13 +143,13 @@ MemoryPlan plan_training(const RunConfig& config, int ranks) {
   SkipGuard guard(run.training());
   train_step(run, dataset, communicator, state, guard, 1);
   evaluate(run, dataset, communicator, state);
-  return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
+  return plan_of(*arena, *backend);
 }
 
 MemoryPlan plan_evaluation(const RunConfig& config, const std::vector<int64_t>& rounds,
-                           bool decoded) {
+                           bool decoded, const Backend* on) {
   const config::Run run = one_micro_batch_each(config.run, 1);
-  const std::unique_ptr<Backend> backend = make_plan_backend();
+  const std::unique_ptr<Backend> backend = planner_for(on);
   const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
   const BlankDataset dataset = blank_dataset(run, 1);
   PlanCommunicator communicator(0, 1);
@@ -157,31 +174,37 @@ MemoryPlan plan_evaluation(const RunConfig& config, const std::vector<int64_t>& 
     const Arena::Mark mark(*arena);
     Decoder(options).prefill(0, token);
   }
-  return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
+  return plan_of(*arena, *backend);
 }
 
 MemoryPlan plan_generation(const ModelSpec& spec, int64_t sequences, int64_t prompt_tokens,
-                           int64_t capacity) {
+                           int64_t capacity, const Backend* on) {
   // First from one text and two what the caches of all take; more only if that fits.
-  const size_t one = plan_decoding(spec, 1, capacity, [](Decoder&) {}).arena_bytes;
-  const size_t two = plan_decoding(spec, 2, capacity, [](Decoder&) {}).arena_bytes;
+  const size_t one = plan_decoding(spec, 1, capacity, on, [](Decoder&) {}).arena_bytes;
+  const size_t two = plan_decoding(spec, 2, capacity, on, [](Decoder&) {}).arena_bytes;
   MemoryPlan caches{.arena_bytes = one + static_cast<size_t>(sequences - 1) * (two - one)};
   for (const LayerSpec& layer : spec.layers) {
     caches.host_bytes += static_cast<size_t>(sequences) * SortedTokens::bytes(layer, capacity);
   }
-  if (!is_available(caches.arena_bytes + caches.host_bytes)) return caches;
+  if (!is_available(caches.arena_bytes + caches.host_bytes, on)) return caches;
 
-  const MemoryPlan prompt = plan_decoding(spec, sequences, capacity, [&](Decoder& decoder) {
+  const MemoryPlan prompt = plan_decoding(spec, sequences, capacity, on, [&](Decoder& decoder) {
     decoder.prefill(0, std::vector<int32_t>(static_cast<size_t>(prompt_tokens)));
   });
-  const MemoryPlan step = plan_decoding(spec, sequences, capacity, [&](Decoder& decoder) {
+  const MemoryPlan step = plan_decoding(spec, sequences, capacity, on, [&](Decoder& decoder) {
     std::vector<int32_t> all(static_cast<size_t>(sequences));
     std::iota(all.begin(), all.end(), 0);
     decoder.step(all, std::vector<int32_t>(all.size()));
   });
   MemoryPlan plan = prompt.arena_bytes > step.arena_bytes ? prompt : step;
   plan.host_bytes = caches.host_bytes;
+  plan.workspace_bytes = std::max(prompt.workspace_bytes, step.workspace_bytes);
   return plan;
+}
+
+std::unique_ptr<Arena> take(const MemoryPlan& plan, Backend& backend) {
+  backend.reserve_workspace(plan.workspace_bytes);
+  return backend.make_arena(plan.arena_bytes);
 }
 
 std::string describe(const MemoryPlan& plan) {
@@ -194,20 +217,26 @@ std::string describe(const MemoryPlan& plan) {
                         format_bytes(bytes));
     separator = ", ";
   }
+  if (plan.workspace_bytes > 0) {
+    text += fmt::format("; workspace of the kernels {}", format_bytes(plan.workspace_bytes));
+  }
   return text;
 }
 
-std::string complaint_about_memory(const MemoryPlan& plan, int local_ranks) {
-  const std::string ranks =
-      local_ranks == 1 ? "" : fmt::format(" for {} ranks on this machine", local_ranks);
+std::string complaint_about_memory(const MemoryPlan& plan, int local_ranks, const Backend* on) {
+  const bool has_device = on != nullptr && on->free_device_memory();
+  const int sharing = has_device ? 1 : local_ranks;  // each rank has a device of its own
+  std::string whose = has_device ? " on its device" : "";
+  if (sharing > 1) whose = fmt::format(" for {} ranks on this machine", sharing);
   const bool stores = plan.by_use[static_cast<size_t>(MemoryUse::kStored)] > 0;
-  return complaint(plan.arena_bytes * static_cast<size_t>(local_ranks), ranks,
+  return complaint((plan.arena_bytes + plan.workspace_bytes) * static_cast<size_t>(sharing), on,
+                   whose,
                    fmt::format("lower training.micro_batch, data.length or model.width{}",
                                stores ? ", or set execution.activations to RECONSTRUCT" : ""));
 }
 
-std::string complaint_about_decoding_memory(const MemoryPlan& plan) {
-  return complaint(plan.arena_bytes + plan.host_bytes, "",
+std::string complaint_about_decoding_memory(const MemoryPlan& plan, const Backend* on) {
+  return complaint(plan.arena_bytes + plan.workspace_bytes + plan.host_bytes, on, "",
                    "ask for fewer texts at a time, or for shorter ones");
 }
 

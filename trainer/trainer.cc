@@ -36,11 +36,11 @@ double seconds_between(Clock::time_point begin, Clock::time_point end) {
 
 /// What a rank takes, once it is known that every machine can give it to all that are on it. No
 /// rank takes anything before all have looked. Collective.
-MemoryPlan plan_within_memory(const RunConfig& config, int local_ranks,
+MemoryPlan plan_within_memory(const RunConfig& config, int local_ranks, const Backend& backend,
                               Communicator& communicator) {
-  const MemoryPlan plan = plan_training(config, communicator.size());
+  const MemoryPlan plan = plan_training(config, communicator.size(), &backend);
   const std::string complaint =
-      first_complaint(communicator, complaint_about_memory(plan, local_ranks), "memory");
+      first_complaint(communicator, complaint_about_memory(plan, local_ranks, &backend), "memory");
   if (!complaint.empty()) throw DeviceError(complaint);
   return plan;
 }
@@ -75,9 +75,9 @@ class Training {
         directory_{options.run_directory},
         dataset_(make_dataset(config.run)),
         tokenizer_model_(tokenizer_model_of(config.run)),
-        plan_(plan_within_memory(config, options.local_ranks, communicator)),
+        plan_(plan_within_memory(config, options.local_ranks, backend, communicator)),
         output_(directory_, communicator.rank(), communicator.size()),
-        arena_(backend.make_arena(plan_.arena_bytes)),
+        arena_(take(plan_, backend)),
         state_(config.run, config.model, backend, *arena_, communicator.rank(),
                communicator.size()),
         guard_(config.run.training()) {}

@@ -11,6 +11,7 @@
 #include "kernels/core/errors.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/thread_pool.h"
+#include "kernels/plan_backend.h"
 
 namespace reformer {
 namespace {
@@ -32,6 +33,8 @@ class CpuBackend final : public Backend {
     return fmt::format("cpu/{}/{}/{}", cpu::vector_target(), openblas_get_corename(),
                        openblas_get_config());
   }
+
+  std::unique_ptr<Backend> make_planner() const override { return make_plan_backend(); }
 
   std::unique_ptr<Arena> make_arena(size_t bytes) override {
     const size_t mapped = bytes == 0 ? 1 : bytes;

@@ -40,6 +40,17 @@ class CudaBackend final : public Backend {
                        cublasLtGetVersion());
   }
 
+  std::unique_ptr<Backend> make_planner() const override { return make_cuda_planner(); }
+  size_t workspace_peak() const override { return owned_->workspace().peak(); }
+  void reserve_workspace(size_t bytes) override { runtime_.workspace().reserve(bytes); }
+  std::optional<size_t> free_device_memory() const override {
+    if (!runtime_.computes()) return std::nullopt;
+    size_t free = 0;
+    size_t total = 0;
+    cuda::check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    return free;
+  }
+
   std::unique_ptr<Arena> make_arena(size_t bytes) override {
     if (!runtime_.computes()) return std::make_unique<Arena>(nullptr, bytes);
     std::byte* const base = cuda::DeviceMemory(bytes).release();
@@ -97,37 +108,25 @@ class CudaBackend final : public Backend {
   void adamw(const AdamWArgs& args) override { cuda::adamw(runtime_, args); }
   void adafactor(const AdafactorArgs& args) override { cuda::adafactor(runtime_, args); }
 
-  size_t workspace_peak() const { return owned_->workspace().peak(); }
-
  private:
   std::unique_ptr<cuda::Runtime> owned_;
   cuda::Runtime& runtime_;
 };
 
-class Plan final : public CudaPlan {
- public:
-  Backend& backend() override { return backend_; }
-  size_t workspace_bytes() const override { return backend_.workspace_peak(); }
-
- private:
-  CudaBackend backend_{std::make_unique<cuda::Runtime>()};
-};
-
 }  // namespace
 
-std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
+std::unique_ptr<Backend> make_cuda_backend(int device) {
   const CudaStatus status = cuda_status();
-  if (options.device < 0 || options.device >= status.devices) {
+  if (device < 0 || device >= status.devices) {
     throw DeviceError(status.devices == 0 ? status.explanation
-                                          : fmt::format("there is no CUDA device {}: {}",
-                                                        options.device, status.explanation));
+                                          : fmt::format("there is no CUDA device {}: {}", device,
+                                                        status.explanation));
   }
-  return std::make_unique<CudaBackend>(
-      std::make_unique<cuda::Runtime>(options.device, options.workspace_bytes));
+  return std::make_unique<CudaBackend>(std::make_unique<cuda::Runtime>(device));
 }
 
-std::unique_ptr<CudaPlan> make_cuda_plan() {
-  return std::make_unique<Plan>();
+std::unique_ptr<Backend> make_cuda_planner() {
+  return std::make_unique<CudaBackend>(std::make_unique<cuda::Runtime>());
 }
 
 CudaStatus cuda_status() {

@@ -2,7 +2,6 @@
 // without CUDA have the same symbols (no_cuda.cc).
 #pragma once
 
-#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -10,26 +9,12 @@
 
 namespace reformer {
 
-struct CudaOptions {
-  int device = 0;
-  /// Memory of the ops themselves, besides the arena. 0: grows whenever an op needs more than any
-  /// before it, which waits for the device.
-  size_t workspace_bytes = 0;
-};
+/// On CUDA device number `device`. Throws DeviceError when that is not there or cannot run this
+/// program.
+std::unique_ptr<Backend> make_cuda_backend(int device = 0);
 
-/// Throws DeviceError when the device is not there or cannot run this program.
-std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options = {});
-
-/// Computes nothing and needs no device, like make_plan_backend, but counts the workspace of every
-/// op that it is asked for: the `workspace_bytes` of a backend that will be asked for the same.
-class CudaPlan {
- public:
-  virtual ~CudaPlan() = default;
-  virtual Backend& backend() = 0;
-  virtual size_t workspace_bytes() const = 0;
-};
-/// Throws DeviceError in builds without CUDA.
-std::unique_ptr<CudaPlan> make_cuda_plan();
+/// The planner of a CUDA backend; needs no device. Throws DeviceError in builds without CUDA.
+std::unique_ptr<Backend> make_cuda_planner();
 
 /// What this build and this machine have.
 struct CudaStatus {

@@ -11,11 +11,11 @@ constexpr const char* kExplanation =
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cuda_backend(const CudaOptions&) {
+std::unique_ptr<Backend> make_cuda_backend(int) {
   throw DeviceError(kExplanation);
 }
 
-std::unique_ptr<CudaPlan> make_cuda_plan() {
+std::unique_ptr<Backend> make_cuda_planner() {
   throw DeviceError(kExplanation);
 }
 

@@ -62,11 +62,14 @@ std::byte* DeviceMemory::release() {
 
 // ---- Workspace -------------------------------------------------------------------------------
 
-Workspace::Workspace(size_t bytes, bool counts_only) : counts_only_(counts_only) {
-  if (!counts_only && bytes > 0) reserve(bytes);
+void Workspace::reserve(size_t bytes) {
+  CHECK_EQ(used_, 0u);
+  if (counts_only_ || bytes <= memory_.bytes()) return;
+  memory_ = DeviceMemory();
+  memory_ = DeviceMemory(bytes);
 }
 
-void Workspace::reserve(size_t bytes) {
+void Workspace::grow(size_t bytes) {
   if (memory_.bytes() > 0) outgrown_.push_back(std::move(memory_));
   memory_ = DeviceMemory(bytes);
 }
@@ -77,7 +80,7 @@ View Workspace::allocate(DType dtype, const Shape& shape) {
   peak_ = std::max(peak_, used_);
   if (counts_only_) return View(reinterpret_cast<void*>(kAlignment + begin), dtype, shape);
   // What was handed out before stays where it is, in the outgrown block.
-  if (used_ > memory_.bytes()) reserve(used_);
+  if (used_ > memory_.bytes()) grow(used_);
   return View(memory_.data() + begin, dtype, shape);
 }
 
@@ -89,9 +92,8 @@ Workspace::Mark::~Mark() {
 
 // ---- Runtime ---------------------------------------------------------------------------------
 
-Runtime::Runtime(int device, size_t workspace_bytes)
-    : device_(device),
-      workspace_((check(cudaSetDevice(device), "cudaSetDevice"), workspace_bytes), false) {
+Runtime::Runtime(int device) : device_(device), workspace_(/*counts_only=*/false) {
+  check(cudaSetDevice(device), "cudaSetDevice");
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
   multiprocessors_ = properties.multiProcessorCount;
@@ -106,7 +108,7 @@ Runtime::Runtime(int device, size_t workspace_bytes)
   gemm_ = std::make_unique<Gemm>(*this);
 }
 
-Runtime::Runtime() : workspace_(0, true), gemm_(std::make_unique<Gemm>(*this)) {}
+Runtime::Runtime() : workspace_(/*counts_only=*/true), gemm_(std::make_unique<Gemm>(*this)) {}
 
 Runtime::~Runtime() {
   gemm_.reset();

@@ -41,7 +41,10 @@ class DeviceMemory {
 class Workspace {
  public:
   /// Counts only, and hands out addresses that must not be dereferenced, if `counts_only`.
-  Workspace(size_t bytes, bool counts_only);
+  explicit Workspace(bool counts_only) : counts_only_(counts_only) {}
+
+  /// Takes `bytes` at once. REQUIRES: nothing is in use.
+  void reserve(size_t bytes);
 
   /// Aligned to 256 bytes, until the innermost Mark ends. Beyond the capacity, more is allocated.
   View allocate(DType dtype, const Shape& shape);
@@ -63,7 +66,7 @@ class Workspace {
   };
 
  private:
-  void reserve(size_t bytes);
+  void grow(size_t bytes);
 
   bool counts_only_;
   DeviceMemory memory_;
@@ -78,7 +81,7 @@ class Gemm;  // gemm.cc
 class Runtime {
  public:
   /// Throws DeviceError when there is no such device.
-  Runtime(int device, size_t workspace_bytes);
+  explicit Runtime(int device);
   /// For planning: ops count their scratch and launch nothing.
   Runtime();
   ~Runtime();

@@ -26,7 +26,7 @@ trainer/generation  TRAINER
 trainer/plot        TRAINER
 trainer/weights     TRAINER
 trainer             TRAINER
-launch              launch launch/doctor kernels/cpu/cpu_backend.h TRAINER
+launch              launch launch/doctor kernels/cpu/cpu_backend.h kernels/cuda/cuda_backend.h TRAINER
 launch/doctor       launch launch/doctor kernels/cpu/cpu_backend.h TRAINER
 '
 trainer='trainer trainer/checkpoint trainer/checks trainer/config trainer/data trainer/evaluation

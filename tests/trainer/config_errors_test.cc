@@ -366,6 +366,10 @@ TEST(ConfigRules, Leaves) {
             "t.txtpb:2: execution.leaf_tokens: 200 is not a multiple of 128, legal: multiples of "
             "128");
   EXPECT_EQ(error_after_data("execution { leaf_tokens: 384 }"), "accepted");
+  EXPECT_EQ(error_after_data("execution { device: CPU compute: BFLOAT16 }"),
+            "t.txtpb:2: execution.compute: the CPU does not compute in BFLOAT16, legal: BY_DEVICE "
+            "or FLOAT32, or execution.device CUDA");
+  EXPECT_EQ(error_after_data("execution { device: CUDA compute: BFLOAT16 }"), "accepted");
 }
 
 }  // namespace

@@ -211,6 +211,8 @@ execution {
   leaf_tokens: 1024
   ranks: 0
   timeout_seconds: 600
+  device: AUTO
+  compute: BY_DEVICE
 }
 )");
 }

@@ -15,6 +15,7 @@ class ForwardingBackend : public Backend {
 
   std::string description() const override { return real_->description(); }
   std::string numeric_identity() const override { return real_->numeric_identity(); }
+  std::unique_ptr<Backend> make_planner() const override { return real_->make_planner(); }
   std::unique_ptr<Arena> make_arena(size_t bytes) override { return real_->make_arena(bytes); }
 
   void upload(const void* host, const View& to) override { real_->upload(host, to); }

@@ -178,6 +178,8 @@ ModelSpec make_spec(const config::Run& run) {
       .dropout = static_cast<float>(model.dropout()),
       .attention_dropout = static_cast<float>(model.attention_dropout()),
       .stream_dtype = model.streams() == config::Model::FIXED32 ? DType::kFixed32 : DType::kFloat32,
+      .compute_dtype = run.execution().compute() == config::Execution::BFLOAT16 ? DType::kBFloat16
+                                                                                : DType::kFloat32,
       .store_activations = run.execution().activations() == config::Execution::STORE,
       .exact_sums = run.execution().sums() == config::Execution::EXACT,
       .leaf_tokens = run.execution().leaf_tokens()};

@@ -162,6 +162,11 @@ void check_stride(const config::Run& run, const Source& source) {
 }
 
 void check_execution(const config::Execution& execution, const Source& source) {
+  if (execution.device() == config::Execution::CPU &&
+      execution.compute() == config::Execution::BFLOAT16) {
+    source.fail({"execution.compute", "execution.device"}, "the CPU does not compute in BFLOAT16",
+                "BY_DEVICE or FLOAT32, or execution.device CUDA");
+  }
   const int64_t tile = TokenLayout{}.tile;
   if (execution.leaf_tokens() % tile == 0) return;
   source.fail("execution.leaf_tokens",

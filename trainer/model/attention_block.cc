@@ -21,7 +21,7 @@ Slots AttentionBlock::allocate_slots() const {
 AttentionActivations AttentionBlock::allocate_activations(MemoryUse use) const {
   const int64_t rows = pass_.layout.rows();
   const auto allocate = [&](const Shape& shape) {
-    return pass_.arena.allocate(DType::kFloat32, shape, use);
+    return pass_.arena.allocate(pass_.spec.compute_dtype, shape, use);
   };
   AttentionActivations activations;
   activations.normed = allocate({rows, pass_.spec.width});
@@ -29,7 +29,8 @@ AttentionActivations AttentionBlock::allocate_activations(MemoryUse use) const {
   if (!has_shared_query_key(pattern().kind)) activations.key = allocate({rows, inner()});
   activations.value = allocate({rows, inner()});
   activations.out = allocate({rows, inner()});
-  activations.lse = allocate({pass_.layout.samples, pattern().heads, pass_.layout.length});
+  activations.lse = pass_.arena.allocate(
+      DType::kFloat32, {pass_.layout.samples, pattern().heads, pass_.layout.length}, use);
   return activations;
 }
 
@@ -118,12 +119,12 @@ void AttentionBlock::backward(const View& x, const AttentionActivations& activat
   Arena::Mark mark(pass_.arena);
   const int64_t rows = pass_.layout.rows();
 
-  const View dout = pass_.block_memory({rows, inner()});
+  const View dout = pass_.activation_memory({rows, inner()});
   project_backward(activations.out, df, weights_.output, gradients.output, dout, false);
 
-  const View dquery = pass_.block_memory({rows, inner()});
-  const View dkey = activations.key.defined() ? pass_.block_memory({rows, inner()}) : View();
-  const View dvalue = pass_.block_memory({rows, inner()});
+  const View dquery = pass_.activation_memory({rows, inner()});
+  const View dkey = activations.key.defined() ? pass_.activation_memory({rows, inner()}) : View();
+  const View dvalue = pass_.activation_memory({rows, inner()});
   backend.attention_backward({.forward = attention_args(activations, slots),
                               .dout = dout,
                               .dquery = dquery,

@@ -115,7 +115,7 @@ void Decoder::add_attention(const Pass& pass, int layer, std::span<const int32_t
   LayerCache& cache = caches_[static_cast<size_t>(layer)];
   const AttentionBlock block(pass, layer, weights_.attention[static_cast<size_t>(layer)]);
   const AttentionActivations activations = block.allocate_activations(MemoryUse::kBlock);
-  const View f = pass.block_memory(x.x1.shape());
+  const View f = pass.activation_memory(x.x1.shape());
   block.project(x.x2, activations);
   cache.append(block, activations, sequences, hash_hook_);
   cache.attend(activations, sequences);

@@ -29,9 +29,9 @@ void FeedForwardBlock::backward(const View& x, const View& stream, const View& d
 FeedForwardBlock::Hidden FeedForwardBlock::expand(const TokenChunk& chunk, const View& x) const {
   const int64_t rows = chunk.layout.rows();
   Hidden hidden;
-  hidden.normed = pass_.block_memory({rows, pass_.spec.width});
-  hidden.expanded = pass_.block_memory({rows, pass_.spec.ff_width});
-  hidden.hidden = pass_.block_memory({rows, pass_.spec.ff_width});
+  hidden.normed = pass_.activation_memory({rows, pass_.spec.width});
+  hidden.expanded = pass_.activation_memory({rows, pass_.spec.ff_width});
+  hidden.hidden = pass_.activation_memory({rows, pass_.spec.ff_width});
   pass_.backend.layer_norm({.x = x,
                             .gamma = weights_.norm_gamma,
                             .beta = weights_.norm_beta,
@@ -53,7 +53,7 @@ FeedForwardBlock::Hidden FeedForwardBlock::expand(const TokenChunk& chunk, const
 void FeedForwardBlock::contract_into(const TokenChunk& chunk, const Hidden& hidden,
                                      const View& stream, bool subtract) const {
   Arena::Mark mark(pass_.arena);
-  const View f = pass_.block_memory({chunk.layout.rows(), pass_.spec.width});
+  const View f = pass_.activation_memory({chunk.layout.rows(), pass_.spec.width});
   pass_.backend.linear({.layout = chunk.layout,
                         .x = hidden.hidden,
                         .weight = weights_.contract,
@@ -72,7 +72,7 @@ void FeedForwardBlock::backward_chunk(const TokenChunk& chunk, const Hidden& hid
                                       const View& dx) const {
   Backend& backend = pass_.backend;
   const int64_t rows = chunk.layout.rows();
-  const View df = pass_.block_memory({rows, pass_.spec.width});
+  const View df = pass_.activation_memory({rows, pass_.spec.width});
   backend.dropout({.layout = chunk.layout,
                    .dropout = pass_.dropout(layer_, DropoutSite::kFeedForwardOutput),
                    .x = dstream,

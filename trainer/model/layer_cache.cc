@@ -35,8 +35,8 @@ LayerCache::LayerCache(const Pass& pass, int layer, int64_t sequences, int64_t c
               SortedTokens(spec_.layers[static_cast<size_t>(layer)])) {
   CHECK(pattern().causal);
   const Shape shape{sequences * rows_, pattern().heads * pattern().head_dim};
-  keys_ = arena_.allocate(DType::kFloat32, shape, MemoryUse::kCache);
-  values_ = arena_.allocate(DType::kFloat32, shape, MemoryUse::kCache);
+  keys_ = arena_.allocate(spec_.compute_dtype, shape, MemoryUse::kCache);
+  values_ = arena_.allocate(spec_.compute_dtype, shape, MemoryUse::kCache);
   if (!is_hashed(pattern().kind)) return;
   const View host = pass.rotations[static_cast<size_t>(layer)].view();
   rotations_ = arena_.allocate(DType::kFloat32, host.shape(), MemoryUse::kCache);

@@ -47,7 +47,7 @@ LossHead::Tile LossHead::compute_tile(const TokenChunk& chunk, const Streams& x,
                                       const View& logits) const {
   Backend& backend = pass_.backend;
   const Shape shape{chunk.layout.rows(), 2 * pass_.spec.width};
-  const Tile tile{pass_.block_memory(shape), pass_.block_memory(shape), logits};
+  const Tile tile{pass_.activation_memory(shape), pass_.activation_memory(shape), logits};
   backend.join_streams({.x1 = chunk.of(x.x1), .x2 = chunk.of(x.x2), .joined = tile.joined});
   backend.layer_norm({.x = tile.joined,
                       .gamma = weights_.norm_gamma,
@@ -91,7 +91,7 @@ void LossHead::backward_tile(const TokenChunk& chunk, const Tile& tile,
       {.layout = chunk.layout, .dy = dlogits, .weight = weights_.weight, .dx = dnormed});
   const Dropout dropout = pass_.dropout(row, DropoutSite::kHead);
   backend.dropout({.layout = chunk.layout, .dropout = dropout, .x = dnormed, .y = dnormed});
-  const View djoined = pass_.block_memory(tile.joined.shape());
+  const View djoined = pass_.activation_memory(tile.joined.shape());
   backend.layer_norm_backward({.layout = chunk.layout,
                                .x = tile.joined,
                                .gamma = weights_.norm_gamma,

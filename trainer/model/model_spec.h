@@ -41,9 +41,10 @@ struct ModelSpec {
   float dropout = 0;            // embedding, attention output, inside and after feed-forward, head
   float attention_dropout = 0;  // attention weights
 
-  DType stream_dtype = DType::kFixed32;  // or kFloat32
-  bool store_activations = false;        // false: reconstruct them (reversible)
-  bool exact_sums = true;                // gradients in int64, or Float32
+  DType stream_dtype = DType::kFixed32;   // or kFloat32
+  DType compute_dtype = DType::kFloat32;  // of activations inside the blocks; or kBFloat16
+  bool store_activations = false;         // false: reconstruct them (reversible)
+  bool exact_sums = true;                 // gradients in int64, or Float32
   int64_t leaf_tokens = 1024;
   int64_t tile_tokens = 128;
 

@@ -65,6 +65,10 @@ struct Pass {
   View block_memory(const Shape& shape) const {
     return arena.allocate(DType::kFloat32, shape, MemoryUse::kBlock);
   }
+  /// The same for activations.
+  View activation_memory(const Shape& shape) const {
+    return arena.allocate(spec.compute_dtype, shape, MemoryUse::kBlock);
+  }
 };
 
 /// Consecutive rows of the micro-batch.

@@ -57,7 +57,7 @@ void ReversibleStack::forward_layer(int layer, const LayerRecord& record, const 
     const AttentionActivations activations =
         record.attention.normed.defined() ? record.attention
                                           : attention.allocate_activations(MemoryUse::kBlock);
-    const View f = pass_.block_memory(x.x1.shape());
+    const View f = pass_.activation_memory(x.x1.shape());
     if (record.attention_input.defined()) pass_.backend.copy(x.x2, record.attention_input);
     attention.project(x.x2, activations);
     attention.hash_and_sort(activations, record.slots);
@@ -83,7 +83,7 @@ void ReversibleStack::backward_attention(int layer, const LayerRecord& record, c
                                          const Streams& dx, const ModelTensors& gradients) const {
   Arena::Mark mark(pass_.arena);
   const AttentionBlock attention(pass_, layer, attention_of(weights_, layer));
-  const View f = pass_.block_memory(x.x1.shape());
+  const View f = pass_.activation_memory(x.x1.shape());
   const bool stored = record.attention_input.defined();
   AttentionActivations activations = record.attention;
   if (!stored) {

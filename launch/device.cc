@@ -1,0 +1,57 @@
+#include "launch/device.h"
+
+#include <fmt/format.h>
+
+#include "kernels/core/errors.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cuda/cuda_backend.h"
+
+namespace reformer {
+namespace {
+
+using config::Execution;
+
+bool wants_cuda(Execution::Device device) {
+  if (device == Execution::AUTO) return cuda_status().devices > 0;
+  return device == Execution::CUDA;
+}
+
+std::unique_ptr<Backend> make_cuda_backend_of(const DevicePlace& place) {
+  const CudaStatus status = cuda_status();
+  if (status.devices == 0) throw DeviceError(status.explanation);
+  if (place.local_ranks > status.devices) {
+    throw DeviceError(fmt::format(
+        "this machine has {} CUDA device{} for {} ranks, and two ranks cannot share one; start one "
+        "rank for each, or set execution.device to CPU",
+        status.devices, status.devices == 1 ? "" : "s", place.local_ranks));
+  }
+  return make_cuda_backend(place.local_rank);
+}
+
+/// Settles BY_DEVICE.
+Execution::Compute compute_on(const Backend& backend, Execution::Compute asked) {
+  if (asked == Execution::BY_DEVICE) {
+    return backend.computes_in(DType::kBFloat16) ? Execution::BFLOAT16 : Execution::FLOAT32;
+  }
+  if (asked == Execution::BFLOAT16 && !backend.computes_in(DType::kBFloat16)) {
+    throw DeviceError(fmt::format(
+        "execution.compute is BFLOAT16, which needs a CUDA device ({}); FLOAT32 computes here",
+        cuda_status().explanation));
+  }
+  return asked;
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_backend(RunConfig& config, const DevicePlace& place) {
+  Execution& execution = *config.run.mutable_execution();
+  std::unique_ptr<Backend> backend = wants_cuda(execution.device())
+                                         ? make_cuda_backend_of(place)
+                                         : make_cpu_backend(place.threads);
+  execution.set_compute(compute_on(*backend, execution.compute()));
+  config.model.compute_dtype =
+      execution.compute() == Execution::BFLOAT16 ? DType::kBFloat16 : DType::kFloat32;
+  return backend;
+}
+
+}  // namespace reformer
