@@ -3,10 +3,13 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
 
 #include <fmt/format.h>
 
+#include "kernels/core/errors.h"
 #include "kernels/cpu/cpu_backend.h"
+#include "launch/check_device.h"
 #include "launch/commands.h"
 #include "launch/exit_codes.h"
 #include "launch/job.h"
@@ -41,6 +44,22 @@ int run_rank(const RankPlace& place) {
   return failed == 0 ? kExitOk : kExitInternal;
 }
 
+struct Arguments {
+  std::string device = "cpu";
+  CheckDeviceOptions on_device;
+};
+
+int run(const Arguments& arguments) {
+  if (arguments.device == "cuda") {
+    return run_as_rank(
+        [&](const RankPlace& place) { return check_device(arguments.on_device, place); });
+  }
+  if (arguments.on_device.small || !arguments.on_device.json.empty()) {
+    throw ConfigError("--small and --json go with --device cuda");
+  }
+  return run_as_rank(run_rank);
+}
+
 }  // namespace
 
 Command add_check_command(CLI::App& program) {
@@ -48,7 +67,17 @@ Command add_check_command(CLI::App& program) {
       "check",
       "Check on this machine that gradients, reversible layers, decoding and ranks compute what "
       "they should. Under mpirun its ranks are used.");
-  return {.app = app, .run = [] { return run_as_rank(run_rank); }};
+  const auto arguments = std::make_shared<Arguments>();
+  app->add_option("--device", arguments->device,
+                  "cpu: the checks above. cuda: the GPU against the CPU, op by op and in training, "
+                  "and the times of its kernels")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
+  app->add_flag("--small", arguments->on_device.small,
+                "With --device cuda: problems small enough for an interpreter of kernels");
+  app->add_option("--json", arguments->on_device.json,
+                  "With --device cuda: write the results to this file as well");
+  return {.app = app, .run = [arguments] { return run(*arguments); }};
 }
 
 }  // namespace reformer

@@ -13,6 +13,7 @@ namespace reformer {
 struct RankPlace {
   Communicator& communicator;
   std::string host;     // name of this machine
+  int local_rank = 0;   // among the ranks on this machine
   int local_ranks = 1;  // on this machine
 };
 

@@ -18,6 +18,27 @@ std::string version_of(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
 }
 
+/// Multiply-adds of dense BFloat16 products that one multiprocessor does in a clock, as published
+/// for A100, H100 and B200; 0 where unknown.
+double multiply_adds_per_clock(int compute_capability) {
+  switch (compute_capability) {
+    case 80:
+      return 1024;
+    case 90:
+      return 2048;
+    case 100:
+      return 4096;
+    default:
+      return 0;
+  }
+}
+
+double attribute(cudaDeviceAttr attribute, int device) {
+  int value = 0;
+  cuda::check(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(std::unique_ptr<cuda::Runtime> runtime)
@@ -149,6 +170,20 @@ CudaStatus cuda_status() {
                                    status.devices, status.devices == 1 ? "" : "s", properties.name,
                                    version_of(runtime), version_of(driver));
   return status;
+}
+
+std::optional<DevicePeaks> cuda_peaks(int device) {
+  const int capability =
+      static_cast<int>(10 * attribute(cudaDevAttrComputeCapabilityMajor, device) +
+                       attribute(cudaDevAttrComputeCapabilityMinor, device));
+  // Clocks are in kHz, and memory moves two words in each.
+  const double multiprocessor_clocks = 1e3 * attribute(cudaDevAttrClockRate, device) *
+                                       attribute(cudaDevAttrMultiProcessorCount, device);
+  const double bits_per_second = 2e3 * attribute(cudaDevAttrMemoryClockRate, device) *
+                                 attribute(cudaDevAttrGlobalMemoryBusWidth, device);
+  const double flops_per_second = 2 * multiply_adds_per_clock(capability) * multiprocessor_clocks;
+  if (flops_per_second == 0 || bits_per_second == 0) return std::nullopt;
+  return DevicePeaks{.bytes_per_second = bits_per_second / 8, .flops_per_second = flops_per_second};
 }
 
 }  // namespace reformer

@@ -8,29 +8,18 @@
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checks/check.h"
 #include "trainer/checks/check_model.h"
-#include "trainer/step.h"
+#include "trainer/checks/short_training.h"
 
 namespace reformer {
 namespace {
 
 constexpr int kThreadRanks = 3;
-constexpr size_t kArenaBytes = size_t{64} << 20;
 
 /// CRC32C of the parameters after all steps of the run.
 int64_t digest_after_training(const RunConfig& config, Communicator& communicator,
                               const BackendMaker& make_backend) {
   const std::unique_ptr<Backend> backend = make_backend();
-  const std::unique_ptr<Arena> arena = backend->make_arena(kArenaBytes);
-  const std::unique_ptr<Dataset> dataset = make_dataset(config.run);
-  TrainingState state(config.run, config.model, *backend, *arena, communicator.rank(),
-                      communicator.size());
-  state.initialize_parameters(config.run.training().seed());
-  SkipGuard guard(config.run.training());
-  for (int64_t step = 1; step <= config.run.training().steps(); ++step) {
-    train_step(config.run, *dataset, communicator, state, guard, step);
-  }
-  const Tensor parameters(DType::kFloat32, state.parameters.shape());
-  backend->download(state.parameters, parameters.view().raw());
+  const Tensor parameters = train_shortly(config, communicator, *backend).parameters;
   return crc32c(parameters.view().raw(), parameters.view().bytes());
 }
 

@@ -6,10 +6,8 @@
 namespace reformer {
 
 /// Floating-point operations of the forward pass per token of a sequence of `length` tokens, a
-/// multiply-add counted as two. Matrix products and visible query-key pairs only: hashing, sorting,
-/// softmax and LayerNorm count nothing. Keys that count for a query: C / 2 per round in STRICT
-/// (buckets of C tokens), the whole neighbourhood in CHUNKED (2C, or 3C if not causal), what LOCAL
-/// and FULL show on average (1.5C and T / 2 if causal).
+/// multiply-add counted as two. Matrix products and visible query-key pairs (visible_keys) only:
+/// hashing, sorting, softmax and LayerNorm count nothing.
 double forward_flops_per_token(const ModelSpec& spec, int64_t length);
 
 /// Of a training step, per token: forward, recomputation and twice the forward for the backward

@@ -1,0 +1,121 @@
+#include "launch/check_device.h"
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "kernels/core/errors.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "launch/device_report.h"
+#include "launch/exit_codes.h"
+#include "trainer/checks/check_model.h"
+#include "trainer/checks/device_checks.h"
+
+namespace reformer {
+namespace {
+
+constexpr OpScale kSmallScale{
+    .tokens = 200, .width = 64, .ff_width = 72, .head_dim = 32, .vocabulary = 50};
+
+/// The model whose steps are timed: the width of a mid-sized model and the length that the trainer
+/// is for.
+constexpr const char* kTimedConfig = R"(
+data { source: DUPLICATION length: 65536 symbols: 255 }
+model {
+  vocabulary: 256 width: 1024 ff_width: 4096 heads: 8 layers: 3
+  attention_pattern: [LSH, LOCAL, LSH] lsh { rounds: 4 chunk_length: 128 } local { chunk_length: 128 }
+}
+training { batch: 1 }
+execution { leaf_tokens: 8192 }
+)";
+
+RunConfig timed_config(bool small) {
+  if (small) return check_config();
+  RunConfig config = parse_config(kTimedConfig, "the model that is timed", {});
+  config.model.compute_dtype = DType::kBFloat16;
+  return config;
+}
+
+RunConfig trained_config(bool small) {
+  if (small) return check_config({"training.steps=2", "data.length=70"});
+  return check_config({"training.steps=20", "training.schedule.warmup=5", "data.length=1000",
+                       "model.width=256", "model.ff_width=1024", "model.heads=4"});
+}
+
+void write(const std::string& path, const std::string& text) {
+  std::ofstream file(path, std::ios::trunc);
+  file << text << std::flush;
+  if (!file) throw DataError(fmt::format("cannot write {}: {}", path, std::strerror(errno)));
+}
+
+class Reporter {
+ public:
+  Reporter(DeviceReport& report, const RankPlace& place) : report_(report), place_(place) {}
+
+  /// Runs a check and prints what it found.
+  void run(const std::function<CheckResult()>& check) {
+    const auto start = std::chrono::steady_clock::now();
+    CheckResult result = check();
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    // A check that fails on one rank fails.
+    result.holds = place_.communicator.sum(result.holds ? 0 : 1, "failed checks") == 0;
+    say(fmt::format("{} {}: {} ({:.1f} s)\n", result.holds ? "ok    " : "FAILED", result.name,
+                    result.detail, seconds.count()));
+    failed_ += result.holds ? 0 : 1;
+    report_.checks.push_back(std::move(result));
+  }
+
+  void say(const std::string& text) const {
+    if (place_.communicator.rank() == 0) fmt::print("{}", text);
+  }
+
+  int failed() const { return failed_; }
+
+ private:
+  DeviceReport& report_;
+  const RankPlace& place_;
+  int failed_ = 0;
+};
+
+}  // namespace
+
+int check_device(const CheckDeviceOptions& options, const RankPlace& place) {
+  const CudaStatus status = cuda_status();
+  if (status.devices == 0) throw DeviceError(status.explanation);
+  const BackendMaker make_device = [&] { return make_cuda_backend(place.local_rank); };
+  const std::unique_ptr<Backend> device = make_device();
+  const std::unique_ptr<Backend> cpu = make_cpu_backend();
+
+  DeviceReport report{.device = device->description(),
+                      .numeric_identity = device->numeric_identity(),
+                      .peaks = cuda_peaks(place.local_rank)};
+  Reporter reporter(report, place);
+  reporter.say(fmt::format("{}\n", report.device));
+  reporter.run([&] {
+    report.comparisons = compare_ops(*cpu, make_device, options.small ? kSmallScale : OpScale{});
+    return summary_of(report.comparisons);
+  });
+  if (!options.small) reporter.run([&] { return check_gradients(*device); });
+  reporter.run([&] { return check_reversibility(*device); });
+  if (!options.small) reporter.run([&] { return check_decoding(*device); });
+  for (const DType compute : {DType::kFloat32, DType::kBFloat16}) {
+    reporter.run(
+        [&] { return check_training(trained_config(options.small), *cpu, *device, compute); });
+  }
+  reporter.run([&] { return check_memory(trained_config(options.small), make_device); });
+
+  report.times = time_ops(timed_config(options.small), *device);
+  reporter.say("\n" + times_table(report.times, report.peaks));
+  if (!options.json.empty() && place.communicator.rank() == 0) {
+    write(options.json, to_json(report));
+  }
+  return reporter.failed() == 0 ? kExitOk : kExitInternal;
+}
+
+}  // namespace reformer

@@ -1,0 +1,19 @@
+// `reformer check --device cuda`.
+#pragma once
+
+#include <string>
+
+#include "launch/job.h"
+
+namespace reformer {
+
+struct CheckDeviceOptions {
+  bool small = false;  // problems of a size that an interpreter of kernels can run
+  std::string json;    // file for the results; empty: none
+};
+
+/// Checks the GPU of this rank against the CPU and times its kernels; returns an exit code. Throws
+/// DeviceError when there is no GPU.
+int check_device(const CheckDeviceOptions& options, const RankPlace& place);
+
+}  // namespace reformer

@@ -1,0 +1,180 @@
+#include "trainer/checks/device_checks.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "comm/self.h"
+#include "kernels/mirrored_backend.h"
+#include "kernels/observed_backend.h"
+#include "trainer/checks/short_training.h"
+#include "trainer/memory_plan.h"
+#include "trainer/step.h"
+
+namespace reformer {
+namespace {
+
+// Of the loss of a step, nats. A token that falls into another bucket moves it by less.
+constexpr double kFloat32Losses = 1e-3;
+constexpr double kBFloat16Losses = 0.03;
+
+RunConfig computing_in(RunConfig config, DType compute) {
+  config.model.compute_dtype = compute;
+  return config;
+}
+
+void add_comparisons(Backend& cpu, Backend& device, DType activations, const OpScale& scale,
+                     std::vector<OpComparison>& comparisons) {
+  for (const OpCase& one : op_cases(scale)) {
+    const std::vector<Tensor> expected = one.run(cpu);
+    const std::vector<Tensor> results = one.run(device);
+    OpComparison comparison{
+        .op = one.name,
+        .activations = activations,
+        .bound = activations == DType::kFloat32 ? one.float32_bound : one.bfloat16_bound};
+    for (size_t i = 0; i < results.size(); ++i) {
+      comparison.error = std::max(comparison.error, error_of(results[i], expected[i]));
+    }
+    comparisons.push_back(comparison);
+  }
+}
+
+OpTime& entry_of(std::string_view op, std::vector<OpTime>& times) {
+  const auto found =
+      std::find_if(times.begin(), times.end(), [&](const OpTime& time) { return time.op == op; });
+  if (found != times.end()) return *found;
+  times.push_back({.op = std::string(op)});
+  return times.back();
+}
+
+/// The state of a run that has not begun, on `backend`.
+class OneStep {
+ public:
+  OneStep(const RunConfig& config, Backend& backend, std::unique_ptr<Arena> arena)
+      : run_(config.run),
+        dataset_(make_dataset(config.run)),
+        arena_(std::move(arena)),
+        state_(config.run, config.model, backend, *arena_, 0, 1),
+        guard_(config.run.training()) {
+    state_.initialize_parameters(run_.training().seed());
+  }
+
+  void run(int64_t step) { train_step(run_, *dataset_, alone_, state_, guard_, step); }
+
+ private:
+  const config::Run run_;
+  std::unique_ptr<Dataset> dataset_;
+  std::unique_ptr<Arena> arena_;
+  SelfCommunicator alone_;
+  TrainingState state_;
+  SkipGuard guard_;
+};
+
+}  // namespace
+
+std::vector<OpComparison> compare_ops(Backend& cpu, const BackendMaker& make_device,
+                                      const OpScale& scale) {
+  std::vector<OpComparison> comparisons;
+  for (const DType activations : {DType::kFloat32, DType::kBFloat16}) {
+    std::unique_ptr<Backend> device = make_device();
+    if (!device->computes_in(activations)) continue;
+    const auto mirrored = make_mirrored_backend(std::move(device), activations);
+    add_comparisons(cpu, *mirrored, activations, scale, comparisons);
+  }
+  return comparisons;
+}
+
+CheckResult summary_of(const std::vector<OpComparison>& comparisons) {
+  std::string failed;
+  double closest = 0;  // error as a share of its bound
+  for (const OpComparison& comparison : comparisons) {
+    if (!comparison.holds()) {
+      failed += fmt::format("; {} in {}: {:.2g}, allowed {:.2g}", comparison.op,
+                            name_of(comparison.activations), comparison.error, comparison.bound);
+    } else if (comparison.bound > 0) {
+      closest = std::max(closest, comparison.error / comparison.bound);
+    }
+  }
+  return {.name = "every op equals that of the CPU",
+          .holds = failed.empty(),
+          .detail = fmt::format("{} comparisons, the others within {:.0f}% of what is allowed{}",
+                                comparisons.size(), 100 * closest, failed)};
+}
+
+CheckResult check_training(const RunConfig& config, Backend& cpu, Backend& device, DType compute) {
+  SelfCommunicator alone;
+  const std::vector<double> expected =
+      train_shortly(computing_in(config, DType::kFloat32), alone, cpu).losses;
+  const std::vector<double> losses =
+      train_shortly(computing_in(config, compute), alone, device).losses;
+  const double allowed = compute == DType::kFloat32 ? kFloat32Losses : kBFloat16Losses;
+  double worst = 0;
+  for (size_t i = 0; i < losses.size(); ++i) {
+    const double difference = std::abs(losses[i] - expected[i]);
+    worst = std::isfinite(difference) ? std::max(worst, difference) : HUGE_VAL;
+  }
+  return {.name = fmt::format("training in {} follows the CPU", name_of(compute)),
+          .holds = worst <= allowed,
+          .detail = fmt::format("{} steps, losses {:.4f} to {:.4f} nats, differ by at most {:.2g}, "
+                                "allowed {:.2g}",
+                                losses.size(), losses.front(), losses.back(), worst, allowed)};
+}
+
+CheckResult check_memory(const RunConfig& config, const BackendMaker& make_device) {
+  const std::unique_ptr<Backend> device = make_device();
+  const MemoryPlan plan = plan_training(config, 1, device.get());
+  SelfCommunicator alone;
+  const size_t arena_bytes = train_shortly(config, alone, *device).arena_bytes;
+  const size_t workspace_bytes = device->workspace_peak();
+  // The plan holds one evaluation too, which may take more than training does.
+  return {.name = "training takes the memory that was planned",
+          .holds = arena_bytes <= plan.arena_bytes && workspace_bytes <= plan.workspace_bytes,
+          .detail = fmt::format("arena {} of {}, workspace {} of {}", format_bytes(arena_bytes),
+                                format_bytes(plan.arena_bytes), format_bytes(workspace_bytes),
+                                format_bytes(plan.workspace_bytes))};
+}
+
+std::vector<OpTime> time_ops(const RunConfig& config, Backend& device) {
+  std::vector<OpTime> times;
+  const auto observed = make_observed_backend(
+      device, [&](std::string_view op, const OpCost& cost, const std::function<void()>& run) {
+        device.synchronize();
+        const auto start = std::chrono::steady_clock::now();
+        run();
+        device.synchronize();
+        const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+        OpTime& time = entry_of(op, times);
+        ++time.calls;
+        time.seconds += seconds.count();
+        time.cost += cost;
+      });
+  OneStep training(config, *observed, take(plan_training(config, 1, &device), device));
+  training.run(1);
+  times.clear();
+  training.run(2);
+  std::sort(times.begin(), times.end(),
+            [](const OpTime& a, const OpTime& b) { return a.seconds > b.seconds; });
+  return times;
+}
+
+std::vector<OpTime> count_ops(const RunConfig& config, const Backend& like) {
+  std::vector<OpTime> counts;
+  const std::unique_ptr<Backend> planner = like.make_planner();
+  const auto observed = make_observed_backend(
+      *planner, [&](std::string_view op, const OpCost& cost, const std::function<void()>& run) {
+        run();
+        OpTime& count = entry_of(op, counts);
+        ++count.calls;
+        count.cost += cost;
+      });
+  OneStep training(config, *observed, planner->make_arena(std::numeric_limits<size_t>::max() / 2));
+  counts.clear();
+  training.run(1);
+  return counts;
+}
+
+}  // namespace reformer
