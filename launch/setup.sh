@@ -54,6 +54,46 @@ require_packages() {
     die "cannot install ${missing[*]}"
 }
 
+# The CUDA compiler and the libraries that the program links, as PyPI has them.
+cuda_wheels=(
+  nvidia-cuda-nvcc==13.0.* nvidia-nvvm==13.0.* nvidia-cuda-crt==13.0.* nvidia-cuda-cccl==13.0.*
+  nvidia-cuda-runtime==13.0.* nvidia-cublas==13.1.* nvidia-nccl-cu13==2.28.*
+)
+
+# Makes sure that CMake finds nvcc: the machine's own, or else one in build/cuda. Where neither can be
+# had, says so, and the CUDA backend is neither built nor tested.
+require_cuda_toolkit() {
+  local toolkit=$PWD/build/cuda/nvidia/cu13
+  if [[ -x $toolkit/bin/nvcc ]]; then
+    export CUDA_HOME=$toolkit
+    return
+  fi
+  command -v nvcc >/dev/null && return
+  [[ -x ${CUDA_HOME:-/usr/local/cuda}/bin/nvcc ]] && return
+  if [[ $(uname -m) != x86_64 ]]; then
+    printf 'CUDA: no nvcc here, and none to be had for %s\n' "$(uname -m)" >&2
+    return
+  fi
+  require_packages python3-pip
+  printf 'CUDA: no nvcc here; installing one from PyPI into build/cuda (1.1 GB)\n'
+  if ! python3 -m pip install --quiet --no-deps --disable-pip-version-check \
+    --target build/cuda "${cuda_wheels[@]}"; then
+    printf 'CUDA: nvcc cannot be had; the CUDA backend is neither built nor tested\n' >&2
+    rm -rf build/cuda
+    return
+  fi
+  # Wheels have no link names.
+  (
+    cd "$toolkit/lib"
+    for library in *.so.*; do ln -sf "$library" "${library%%.so.*}.so"; done
+    ln -sf ../../nccl/lib/libnccl.so.2 libnccl.so.2
+    ln -sf libnccl.so.2 libnccl.so
+    ln -sf ../../nccl/include/nccl.h ../include/nccl.h
+    ln -sfn lib ../lib64
+  )
+  export CUDA_HOME=$toolkit
+}
+
 # Runs the command $2… as $1 ranks on this machine, on whatever number of cores it has.
 run_ranks() {
   local ranks=$1

@@ -16,6 +16,7 @@ presets=("$@")
 [[ ${#presets[@]} -gt 0 ]] || presets=(release asan tsan)
 
 require_build "${build_packages[@]}" "${test_packages[@]}"
+require_cuda_toolkit
 
 # In a process of its own: `set -e` does not hold inside a function whose status is looked at.
 failed=()
