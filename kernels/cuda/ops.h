@@ -32,6 +32,8 @@ void cross_entropy(Runtime& runtime, const CrossEntropyArgs& args);
 
 // lsh.cu
 void lsh_hash(Runtime& runtime, const LshHashArgs& args);
+
+// bucket_sort.cu
 void bucket_sort(Runtime& runtime, const BucketSortArgs& args);
 
 // attention.cc: chooses between Float32 (attention_float32*.cu) and tensor cores

@@ -98,6 +98,17 @@ __device__ inline float warp_max(float value) {
   return value;
 }
 
+/// Σ over the lanes up to and including the own one.
+__device__ inline int32_t inclusive_warp_sum(int32_t value) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+#pragma unroll
+  for (int distance = 1; distance < kWarp; distance *= 2) {
+    const int32_t before = __shfl_up_sync(kFullWarp, value, distance);
+    if (lane >= distance) value += before;
+  }
+  return value;
+}
+
 // ---- random numbers --------------------------------------------------------------------------
 
 /// philox() of kernels/core/philox.h.

@@ -30,7 +30,7 @@ struct HashCase {
 struct HashProblem {
   explicit HashProblem(const HashCase& config, uint64_t seed = 3) : buckets(config.buckets) {
     openblas_set_num_threads(1);
-    testing::Random random(seed);
+    testing::ActivationRandom random(seed);
     query_key = random.normal({config.samples * config.length, config.heads * config.head_dim});
     rotations =
         random.normal({config.heads, config.head_dim, config.rounds * rotation_columns(buckets)});
@@ -88,6 +88,8 @@ TEST(LshHashTest, EqualsDoublePrecision) {
        .masked = true},
       {.samples = 2, .length = 130, .heads = 1, .rounds = 4, .head_dim = 16, .buckets = {8, 18}},
       {.length = 200, .heads = 2, .rounds = 2, .head_dim = 8, .buckets = {4, 2, 6}, .masked = true},
+      {.length = 70, .heads = 1, .rounds = 2, .head_dim = 40, .buckets = {300, 132}},
+      {.length = 65, .heads = 1, .rounds = 1, .head_dim = 256, .buckets = {10}},
   };
   for (const HashCase& config : cases) {
     const HashProblem problem(config);
@@ -175,7 +177,7 @@ TEST_P(BucketSortTest, IsTheStableSort) {
 INSTANTIATE_TEST_SUITE_P(Shapes, BucketSortTest,
                          ::testing::Values(std::pair{1, 1}, std::pair{1, 50}, std::pair{17, 2},
                                            std::pair{1000, 1}, std::pair{1000, 64},
-                                           std::pair{65536, 8192}));
+                                           std::pair{65536, 8192}, std::pair{3000, 70000}));
 
 // ---- lsh_layout.h ---------------------------------------------------------------------------
 
