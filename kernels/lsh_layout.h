@@ -131,6 +131,11 @@ constexpr bool sees_own_bucket_only(const AttentionPattern& pattern) {
          (pattern.kind == AttentionKind::kChunked && pattern.same_bucket_only);
 }
 
+/// True where it has to be counted how often a pair is seen over all rounds.
+constexpr bool corrects_duplicates(const AttentionPattern& pattern) {
+  return is_hashed(pattern.kind) && pattern.correct_duplicates && pattern.rounds > 1;
+}
+
 /// The keys that the query in `slot` sees: those of this (unrolled) range that are not masked,
 /// whose position is not after the query's if causal, and, unless kLocal, is not the query's own.
 /// `bucket` are the slots of the query's bucket; unused unless sees_own_bucket_only.
@@ -158,7 +163,8 @@ constexpr SlotRange keys_seen_from(const AttentionPattern& pattern, const SlotRi
   return {};
 }
 
-/// The inverse: an (unrolled) range that holds every query that sees the key in `slot`.
+/// The inverse: the queries that see the key in `slot` are those of this (unrolled) range for which
+/// the other conditions hold.
 constexpr SlotRange queries_seeing(const AttentionPattern& pattern, const SlotRing& ring,
                                    int64_t slot, SlotRange bucket) {
   switch (pattern.kind) {

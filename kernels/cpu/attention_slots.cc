@@ -49,10 +49,6 @@ void check_attention(const AttentionArgs& args) {
   check_view(args.bucket_begin, DType::kInt32, {samples, pattern.heads, pattern.rounds, begins[3]});
 }
 
-bool corrects_duplicates(const AttentionPattern& pattern) {
-  return is_hashed(pattern.kind) && pattern.correct_duplicates && pattern.rounds > 1;
-}
-
 SlotRows carve_slot_rows(Carver& carver, int64_t capacity, const AttentionArgs& args) {
   SlotRows rows;
   rows.capacity = padded_width(capacity);

@@ -121,8 +121,6 @@ class TokenSlots {
   std::vector<int32_t> bucket_;  // [B, H, R, T]
 };
 
-bool corrects_duplicates(const AttentionPattern& pattern);
-
 enum class Side : uint8_t { kQuery, kKey };
 
 /// The slots of one sample and head.
