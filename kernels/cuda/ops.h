@@ -36,8 +36,8 @@ void lsh_hash(Runtime& runtime, const LshHashArgs& args);
 // bucket_sort.cu
 void bucket_sort(Runtime& runtime, const BucketSortArgs& args);
 
-// attention.cc: chooses between Float32 (attention_float32*.cu) and tensor cores
-// (attention_mma*.cu)
+// attention.cc: chooses between tensor cores (attention_mma*.cu) and the kernels that take every
+// case (attention_simt*.cu)
 void attention(Runtime& runtime, const AttentionArgs& args);
 void attention_backward(Runtime& runtime, const AttentionBackwardArgs& args);
 
