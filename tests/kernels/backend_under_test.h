@@ -16,6 +16,14 @@ std::unique_ptr<Backend> make_backend_under_test(int threads = 1);
 /// What activations are rounded to: Float32 or BFloat16.
 DType activations_under_test();
 
+/// A device splits its work into smaller pieces than the CPU, and may be interpreted.
+bool is_device_under_test();
+
+/// The length that has several pieces of work.
+inline int64_t length_under_test(int64_t cpu, int64_t device) {
+  return is_device_under_test() ? device : cpu;
+}
+
 /// The error that is allowed: one for each dtype of activations.
 inline double bound(double float32, double bfloat16) {
   return activations_under_test() == DType::kFloat32 ? float32 : bfloat16;

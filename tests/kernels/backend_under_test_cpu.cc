@@ -11,4 +11,8 @@ DType activations_under_test() {
   return DType::kFloat32;
 }
 
+bool is_device_under_test() {
+  return false;
+}
+
 }  // namespace reformer::testing

@@ -12,4 +12,8 @@ DType activations_under_test() {
   return DType::kFloat32;
 }
 
+bool is_device_under_test() {
+  return true;
+}
+
 }  // namespace reformer::testing

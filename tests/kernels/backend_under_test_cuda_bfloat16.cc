@@ -12,4 +12,8 @@ DType activations_under_test() {
   return DType::kBFloat16;
 }
 
+bool is_device_under_test() {
+  return true;
+}
+
 }  // namespace reformer::testing
