@@ -1,6 +1,8 @@
 // What attention promises to the last bit: nothing leaks from later tokens, and threads and the
 // grouping of the batch change nothing.
+#include <cmath>
 #include <functional>
+#include <tuple>
 
 #include <cblas.h>
 
@@ -38,17 +40,36 @@ void hash_and_sort(const AttentionCase& config, AttentionProblem& problem, uint6
                         .bucket_begin = problem.bucket_begin.view()});
 }
 
+/// Later tokens move the slots of kStrict, and so the keys that tensor cores add up at a time: what
+/// is the same may differ in the last place. A leak is as large as the output.
+double tolerance(const AttentionCase& config) {
+  return is_hashed(config.pattern.kind) ? testing::bound(0, 0.03) : 0;
+}
+
+bool same_up_to(double tolerance, const View& a, const View& b) {
+  for (int64_t i = 0; i < a.elements(); ++i) {
+    const auto x = static_cast<double>(a.data<float>()[i]);
+    const auto y = static_cast<double>(b.data<float>()[i]);
+    if (!(std::abs(x - y) <= tolerance * std::max(1.0, std::abs(x)))) return false;
+  }
+  return tolerance > 0 || testing::same_bits(a, b);
+}
+
 /// Rows of out and lse up to and including position `last` that differ. One sample.
 int64_t differing_rows(const AttentionCase& config, const AttentionProblem& a,
                        const AttentionProblem& b, int64_t last) {
   int64_t differing = 0;
   for (int64_t position = 0; position <= last; ++position) {
-    bool same = testing::same_bits(a.out.view().rows(position, position + 1),
-                                   b.out.view().rows(position, position + 1));
+    const auto row = [&](const Tensor& tensor) {
+      return tensor.view().rows(position, position + 1);
+    };
+    bool same = same_up_to(tolerance(config), row(a.out), row(b.out));
     for (int64_t head = 0; head < config.pattern.heads; ++head) {
-      const int64_t at = head * config.length + position;
-      same = same &&
-             std::memcmp(a.lse.data<float>() + at, b.lse.data<float>() + at, sizeof(float)) == 0;
+      const auto element = [&](const Tensor& tensor) {
+        const int64_t at = head * config.length + position;
+        return tensor.view().reshape({tensor.elements()}).rows(at, at + 1);
+      };
+      same = same && same_up_to(tolerance(config), element(a.lse), element(b.lse));
     }
     differing += same ? 0 : 1;
   }
@@ -81,22 +102,28 @@ int64_t leaks(const AttentionCase& config) {
   return differing;
 }
 
-AttentionCase leak_case(AttentionKind kind) {
+/// Widths of heads: any, and one that tensor cores take.
+constexpr int64_t kNarrow = 20;
+constexpr int64_t kWide = 32;
+
+AttentionCase leak_case(AttentionKind kind, int64_t head_dim) {
   return {.name = "leak",
           .pattern = {.kind = kind,
                       .causal = true,
                       .heads = 2,
-                      .head_dim = 20,
+                      .head_dim = head_dim,
                       .rounds = is_hashed(kind) ? 3 : 1,
                       .chunk_length = 24},
           .length = testing::length_under_test(700, 200),
           .num_buckets = kBuckets};
 }
 
-class LeakTest : public ::testing::TestWithParam<AttentionKind> {};
+using KindAndWidth = std::tuple<AttentionKind, int64_t>;
+
+class LeakTest : public ::testing::TestWithParam<KindAndWidth> {};
 
 TEST_P(LeakTest, LaterTokensChangeNoBit) {
-  AttentionCase config = leak_case(GetParam());
+  AttentionCase config = std::apply(leak_case, GetParam());
   EXPECT_EQ(leaks(config), 0);
   config.query_deviation = 10;  // offsets are largest scores
   EXPECT_EQ(leaks(config), 0);
@@ -106,17 +133,28 @@ TEST_P(LeakTest, LaterTokensChangeNoBit) {
   EXPECT_EQ(leaks(config), 0);
 }
 INSTANTIATE_TEST_SUITE_P(CausalKinds, LeakTest,
-                         ::testing::Values(AttentionKind::kStrict, AttentionKind::kLocal,
-                                           AttentionKind::kFull));
+                         ::testing::Combine(::testing::Values(AttentionKind::kStrict,
+                                                              AttentionKind::kLocal,
+                                                              AttentionKind::kFull),
+                                            ::testing::Values(kNarrow, kWide)));
 
+<<<<<<< HEAD
 TEST(LeakTest, ChunkedLeaksAndTheTestSeesIt) {
   // Of 1 + 2 + T / 3 + 1 + T − 1 rows.
   const AttentionCase config = leak_case(AttentionKind::kChunked);
   EXPECT_GT(leaks(config), config.length * 2 / 5);
+=======
+class WidthLeakTest : public ::testing::TestWithParam<int64_t> {};
+INSTANTIATE_TEST_SUITE_P(Widths, WidthLeakTest, ::testing::Values(kNarrow, kWide));
+
+TEST_P(WidthLeakTest, ChunkedLeaksAndTheTestSeesIt) {
+  // Of 1 + 2 + 234 + 699 rows.
+  EXPECT_GT(leaks(leak_case(AttentionKind::kChunked, GetParam())), 300);
+>>>>>>> de1a9c1 (Attention of BFloat16 on tensor cores: every kind, forward and backward, one writer per slot)
 }
 
-TEST(LeakTest, StrictRowsOfAPrefixAreThoseOfTheWholeSequence) {
-  AttentionCase config = leak_case(AttentionKind::kStrict);
+TEST_P(WidthLeakTest, StrictRowsOfAPrefixAreThoseOfTheWholeSequence) {
+  AttentionCase config = leak_case(AttentionKind::kStrict, GetParam());
   AttentionProblem whole(config);
   const auto backend = testing::make_backend_under_test(1);
   backend->attention(whole.args());
@@ -133,11 +171,11 @@ TEST(LeakTest, StrictRowsOfAPrefixAreThoseOfTheWholeSequence) {
     }
     prefix.sort();
     backend->attention(prefix.args());
-    EXPECT_TRUE(testing::same_bits(prefix.out.view(), whole.out.view().rows(0, length)));
+    EXPECT_TRUE(same_up_to(tolerance(config), prefix.out.view(), whole.out.view().rows(0, length)));
   }
 }
 
-TEST(LeakTest, SumsThatUnderflowHaveNoSign) {
+TEST(UnderflowTest, SumsThatUnderflowHaveNoSign) {
   // Token 1 sees only token 0, and weight times value is nearer to −0 than to any other float.
   const auto first_output = [](int64_t length) {
     AttentionProblem problem({.name = "underflow",
@@ -154,20 +192,25 @@ TEST(LeakTest, SumsThatUnderflowHaveNoSign) {
   EXPECT_EQ(std::signbit(first_output(2)), std::signbit(first_output(20)));
 }
 
-class BitsTest : public ::testing::TestWithParam<AttentionKind> {
+class BitsTest : public ::testing::TestWithParam<KindAndWidth> {
  protected:
   AttentionCase config() const {
-    const bool hashed = is_hashed(GetParam());
+    const auto [kind, head_dim] = GetParam();
+    const bool hashed = is_hashed(kind);
     return {.name = "bits",
-            .pattern = {.kind = GetParam(),
-                        .causal = GetParam() == AttentionKind::kStrict,
+            .pattern = {.kind = kind,
+                        .causal = kind == AttentionKind::kStrict,
                         .heads = 2,
-                        .head_dim = 11,
+                        .head_dim = head_dim,
                         .rounds = hashed ? 3 : 1,
                         .chunk_length = 20,
                         .correct_duplicates = true},
             .samples = 3,
+<<<<<<< HEAD
             .length = testing::length_under_test(600, 150),
+=======
+            .length = head_dim == kWide ? 300 : 600,
+>>>>>>> de1a9c1 (Attention of BFloat16 on tensor cores: every kind, forward and backward, one writer per slot)
             .first_sample = 4,
             .query_deviation = 8,
             .masked = 0.05,
@@ -224,9 +267,11 @@ TEST_P(BitsTest, DoNotDependOnTheGroupingOfTheBatch) {
     }
   }
 }
-INSTANTIATE_TEST_SUITE_P(AllKinds, BitsTest,
-                         ::testing::Values(AttentionKind::kStrict, AttentionKind::kChunked,
-                                           AttentionKind::kLocal, AttentionKind::kFull));
+INSTANTIATE_TEST_SUITE_P(
+    AllKinds, BitsTest,
+    ::testing::Combine(::testing::Values(AttentionKind::kStrict, AttentionKind::kChunked,
+                                         AttentionKind::kLocal, AttentionKind::kFull),
+                       ::testing::Values(int64_t{11}, kWide)));
 
 }  // namespace
 }  // namespace reformer

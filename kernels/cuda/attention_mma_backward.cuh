@@ -1,0 +1,526 @@
+// The backward kernel of attention on tensor cores. A block has 64 slots of one round and is the
+// only one that writes their gradients. It walks twice: over the queries that see its keys, which
+// gives the gradients of values and keys, and over the keys that its queries see, which gives those
+// of queries. Shared query-keys add both up in registers.
+//
+// Weights come back from the lse of all rounds, w = exp(score − lse) with Σ_r Σ_j w = 1, so rounds
+// need nothing of their own; and d(loss)/d(score) = w · (dropout(dout·v) − dout·out).
+#pragma once
+
+#include "kernels/cuda/attention_mma_backward_memory.cuh"
+
+namespace reformer::cuda {
+
+struct AttentionBackwardBlockArgs {
+  AttentionBlockArgs block;
+  const __nv_bfloat16* dout = nullptr;
+  const float* lse = nullptr;    // [B, H, T]
+  const float* delta = nullptr;  // [B, H, T]
+  // Gradients of the rounds so far, [pairs, T, D]; R > 1 only.
+  float* dquery_sums = nullptr;
+  float* dvalue_sums = nullptr;
+  __nv_bfloat16* dquery = nullptr;
+  __nv_bfloat16* dkey = nullptr;  // kLocal only
+  __nv_bfloat16* dvalue = nullptr;
+};
+
+template <int D, PairWork kWork>
+class BackwardBlock {
+ public:
+  __device__ __forceinline__ BackwardBlock(const AttentionBackwardBlockArgs& args,
+                                           std::byte* shared)
+      : args_(args),
+        block_(args.block),
+        memory_(shared, kWork == PairWork::kDuplicates ? args.block.rounds : 0),
+        place_(block_.tables, D),
+        slots_(block_.tables, place_.in_group, block_.round),
+        first_slot_(static_cast<int>(blockIdx.x) * kBlockSlots),
+        warp_row_(static_cast<int>(threadIdx.x) / kWarp * kSubBlock) {}
+
+  __device__ __forceinline__ void run() {
+    describe_block();
+    const bool shared = block_.shared_query_key;
+    const int own = first_slot_ / kMovingRows;
+    const int own_end = shared ? own + kBlockSlots / kMovingRows : own;
+    const TileWalk queries(seeing_, kMovingRows, own, own_end);
+    const TileWalk keys(seen_, kMovingRows, own, own_end);
+    const int steps = queries.count() + keys.count();
+    const auto slot_of = [&](int step) {
+      const bool is_query = step < queries.count();
+      return (is_query ? queries.tile(step) : keys.tile(step - queries.count())) * kMovingRows;
+    };
+    const auto load_step = [&](int step) {
+      if (step < steps) {
+        load(step, step < queries.count(), slot_of(step), next_token_);
+        if (step + 1 < steps) {
+          next_token_ = fetch_token(step + 1 < queries.count(), slot_of(step + 1));
+        }
+      }
+      commit_copies();
+    };
+    if (steps > 0) next_token_ = fetch_token(queries.count() > 0, slot_of(0));
+    load_own();
+    load_step(0);
+    load_step(1);
+    wait_for_copies<2>();
+    __syncthreads();
+
+    add_all_queries(queries.count(), slot_of, load_step);
+    if (shared) {
+      project_key_gradients();
+    } else {
+      store_key_gradients();
+      load_own_queries();
+    }
+    hold_own_queries();
+    if (shared) add_keys(memory_.own_as_keys(), first_slot_, kBlockSlots);
+    for (int step = queries.count(); step < steps; ++step) {
+      wait_for_copies<1>();
+      __syncthreads();
+      add_keys(memory_.stage(step), slot_of(step), kMovingRows);
+      __syncthreads();
+      load_step(step + 2);
+    }
+    wait_for_copies<0>();
+    store_rows(gradients_, args_.dquery_sums, args_.dquery);
+  }
+
+ private:
+  using Tile = SharedTile<D>;
+  using Stage = typename BackwardMemory<D>::Stage;
+  static constexpr int kMovingRows = moving_rows(D);
+  static constexpr int kDepth = D / 16;
+  static constexpr int kColumns = D / 8;  // C fragments side by side
+  /// The block's own A fragments stay in registers where there is room.
+  static constexpr bool kHolds = D <= 64;
+  static constexpr int kHeld = kHolds ? kDepth : 1;
+  using Sums = float[kColumns][4];
+
+  // ---- the block's own slots ----
+
+  __device__ __forceinline__ void describe_block() {
+    const int row = static_cast<int>(threadIdx.x);
+    const int slot = first_slot_ + row;
+    if (row < kBlockSlots) describe(row, slot < slots_.length());
+    __syncthreads();
+    seen_ = hull_of_block(memory_.seen);
+    seeing_ = hull_of_block(memory_.seeing);
+    if (first_slot_ + kBlockSlots <= slots_.length()) return;
+    // Behind the round's end stand those of the next round: nobody to write for, but seen by, or
+    // seeing, others here.
+    __syncthreads();
+    if (row < kBlockSlots && slot >= slots_.length()) {
+      describe(row, contains(seen_, slot) || contains(seeing_, slot));
+    }
+    __syncthreads();
+  }
+
+  __device__ __forceinline__ void describe(int row, bool exists) const {
+    const int slot = first_slot_ + row;
+    const int2 nothing = make_int2(first_slot_, first_slot_);
+    const int token = exists ? slots_.token(slot) : -1;
+    const bool counts = token >= 0;
+    memory_.token[row] = token;
+    memory_.position[row] = counts ? token : kMaskedPosition;
+    memory_.round[row] = exists ? slots_.round(slot) : 0;
+    memory_.seen[row] = exists ? slots_.seen(slot) : nothing;
+    memory_.seeing[row] = exists && slot < slots_.length() ? slots_.seeing(slot) : nothing;
+    memory_.key_scale[row] = counts ? block_.key_scale[place_.list + token] : 0.0f;
+    memory_.lse[row] = counts ? args_.lse[place_.list + token] : 0.0f;
+    memory_.delta[row] = counts ? args_.delta[place_.list + token] : 0.0f;
+    if constexpr (kWork == PairWork::kDuplicates) {
+      for (int round = 0; round < block_.rounds; ++round) {
+        memory_.seen_in[round * kBlockSlots + row] =
+            counts ? *slots_.token_seen(round, token) : nothing;
+        memory_.slot_in[round * kBlockSlots + row] = counts ? *slots_.token_slot(round, token) : 0;
+      }
+    }
+  }
+
+  __device__ __forceinline__ int own_token() const {
+    return memory_.token[warp_row_ + static_cast<int>(threadIdx.x) % kSubBlock];
+  }
+
+  __device__ __forceinline__ void gather_own(std::byte* tile, const __nv_bfloat16* from) const {
+    gather_rows<D, kBlockSlots>(shared_address(tile), from + place_.activation, place_.stride,
+                                own_token());
+  }
+
+  __device__ __forceinline__ void load_own() const {
+    gather_own(memory_.scored, block_.key);
+    gather_own(memory_.values, block_.value);
+    gather_own(memory_.douts, args_.dout);
+    commit_copies();
+  }
+
+  /// kLocal: queries take the place of keys.
+  __device__ __forceinline__ void load_own_queries() const {
+    __syncthreads();
+    gather_own(memory_.scored, block_.query);
+    commit_copies();
+    wait_for_copies<0>();
+    __syncthreads();
+  }
+
+  __device__ __forceinline__ void hold(uint32_t (&fragments)[kHeld][4], const std::byte* tile) {
+    if constexpr (kHolds) {
+#pragma unroll
+      for (int k = 0; k < kDepth; ++k) {
+        Tile::load_a(fragments[k], shared_address(tile), warp_row_, k);
+      }
+    }
+  }
+
+  __device__ __forceinline__ void hold_own_queries() {
+    if (!block_.shared_query_key) hold(scored_, memory_.scored);
+    hold(valued_, memory_.douts);
+  }
+
+  __device__ __forceinline__ int lane_row(int row) const {
+    return warp_row_ + static_cast<int>(threadIdx.x) % kWarp / 4 + 8 * row;
+  }
+
+  // ---- tiles that pass by ----
+
+  __device__ __forceinline__ int moving_row() const {
+    constexpr int kWarpRows = kMovingRows / kBlockWarps;
+    return static_cast<int>(threadIdx.x) / kWarp * kWarpRows +
+           static_cast<int>(threadIdx.x) % kWarpRows;
+  }
+
+  /// The token in this lane's row of a tile, negative if nobody here needs it.
+  __device__ __forceinline__ int fetch_token(bool is_query, int first) const {
+    const int slot = first + moving_row();
+    return contains(is_query ? seeing_ : seen_, slot) ? slots_.token(slot) : -1;
+  }
+
+  __device__ __forceinline__ void load(int step, bool is_query, int first, int token) const {
+    const Stage stage = memory_.stage(step);
+    const __nv_bfloat16* scored = is_query ? block_.query : block_.key;
+    const __nv_bfloat16* valued = is_query ? args_.dout : block_.value;
+    gather_rows<D, kMovingRows>(shared_address(stage.scored), scored + place_.activation,
+                                place_.stride, token);
+    gather_rows<D, kMovingRows>(shared_address(stage.valued), valued + place_.activation,
+                                place_.stride, token);
+    if (static_cast<int>(threadIdx.x) % kWarp >= kMovingRows / kBlockWarps) return;
+    const int row = moving_row();
+    const size_t in_list = place_.list + max(token, 0);
+    stage.position[row] = token < 0 ? kMaskedPosition : token;
+    if (is_query) {
+      const int slot = first + row;
+      stage.seen[row] = token < 0 ? make_int2(slot, slot) : slots_.seen(slot);
+      if constexpr (kWork != PairWork::kPlain) stage.round[row] = slots_.round(slot);
+      copy_async_4(stage.lse + row, args_.lse + in_list, token >= 0);
+      copy_async_4(stage.delta + row, args_.delta + in_list, token >= 0);
+    } else {
+      copy_async_4(stage.key_scale + row, block_.key_scale + in_list, token >= 0);
+    }
+    if constexpr (kWork == PairWork::kDuplicates) load_counted(stage, is_query, row, token);
+  }
+
+  __device__ __forceinline__ void load_counted(const Stage& stage, bool is_query, int row,
+                                               int token) const {
+    for (int round = 0; round < block_.rounds; ++round) {
+      const int at = round * kMovingRows + row;
+      if (is_query) {
+        copy_async_8(stage.seen_in + at, slots_.token_seen(round, max(token, 0)), token >= 0);
+      } else {
+        copy_async_4(stage.slot_in + at, slots_.token_slot(round, max(token, 0)), token >= 0);
+      }
+    }
+  }
+
+  // ---- what the pairs of a sub-block are ----
+
+  struct Pairs {
+    bool all_visible;
+    unsigned visible;
+    unsigned kept;
+    PairCounts counts;
+  };
+
+  template <bool kQueryRows>
+  __device__ __forceinline__ Pairs classify(bool all_visible, const SubBlockQueries& queries,
+                                            const SubBlockKeys& keys) const {
+    Pairs pairs{.all_visible = all_visible, .visible = kAllPairs, .kept = kAllPairs, .counts = {}};
+    if (!all_visible) pairs.visible = visible_pairs<kQueryRows>(block_.rules, queries, keys);
+    if constexpr (kWork != PairWork::kPlain) {
+      pairs.kept = kept_pairs<kQueryRows>(block_.rules, place_.sample, place_.head, queries, keys);
+    }
+    if constexpr (kWork == PairWork::kDuplicates) {
+      pairs.counts = count_pairs<kQueryRows>(block_.rules, block_.rounds, queries, keys);
+    }
+    return pairs;
+  }
+
+  /// Products of the block's rows with 16 rows of a tile: scores before their scale, and dout·v.
+  __device__ __forceinline__ void multiply_rows(const Stage& stage, int first,
+                                                const std::byte* own_valued, PairTile& scores,
+                                                PairTile& products) {
+#pragma unroll
+    for (int k = 0; k < kDepth; ++k) {
+      const int held = kHolds ? k : 0;
+      if constexpr (!kHolds) {
+        Tile::load_a(scored_[0], shared_address(memory_.scored), warp_row_, k);
+        Tile::load_a(valued_[0], shared_address(own_valued), warp_row_, k);
+      }
+      uint32_t b[4];
+      Tile::load_b_transposed(b, shared_address(stage.scored), first, k);
+      multiply_add(scores[0], scored_[held], b[0], b[1]);
+      multiply_add(scores[1], scored_[held], b[2], b[3]);
+      Tile::load_b_transposed(b, shared_address(stage.valued), first, k);
+      multiply_add(products[0], valued_[held], b[0], b[1]);
+      multiply_add(products[1], valued_[held], b[2], b[3]);
+    }
+  }
+
+  /// Turns scores · log2 e into weights, and products into d(loss)/d(score).
+  template <typename LogSums, typename Deltas>
+  __device__ __forceinline__ void weigh(const Pairs& pairs, const LogSums& lse, const Deltas& delta,
+                                        PairTile& scores, PairTile& products) const {
+    for_lane_pairs([&](int half, int e) {
+      float weight = exp2_approximate(scores[half][e] - lse(half, e) * kLog2E);
+      if (kWork == PairWork::kDuplicates) weight = __fdividef(weight, pairs.counts(half, e));
+      if (!pairs.all_visible && !holds(pairs.visible, half, e)) weight = 0;
+      float product = products[half][e];
+      if (kWork != PairWork::kPlain) {
+        product = holds(pairs.kept, half, e) ? product * block_.rules.dropout_scale : 0.0f;
+      }
+      scores[half][e] = weight;
+      products[half][e] = weight * (product - delta(half, e));
+    });
+  }
+
+  /// sums += weights · (16 rows of a tile)
+  static __device__ __forceinline__ void add_product(Sums& sums, const uint32_t (&weights)[4],
+                                                     const std::byte* tile, int first) {
+#pragma unroll
+    for (int n = 0; n < kDepth; ++n) {
+      uint32_t b[4];
+      Tile::load_b(b, shared_address(tile), first, n);
+      multiply_add(sums[2 * n], weights, b[0], b[1]);
+      multiply_add(sums[2 * n + 1], weights, b[2], b[3]);
+    }
+  }
+
+  // ---- first walk: rows are keys, columns are queries that see them ----
+
+  template <typename SlotOf, typename LoadStep>
+  __device__ __forceinline__ void add_all_queries(int steps, const SlotOf& slot_of,
+                                                  const LoadStep& load_step) {
+    hold(scored_, memory_.scored);
+    hold(valued_, memory_.values);
+    Sums dvalue = {};
+    if (block_.shared_query_key) {
+      add_queries(memory_.own_as_queries(), first_slot_, kBlockSlots, dvalue);
+    }
+    for (int step = 0; step < steps; ++step) {
+      wait_for_copies<1>();
+      __syncthreads();
+      add_queries(memory_.stage(step), slot_of(step), kMovingRows, dvalue);
+      __syncthreads();
+      load_step(step + 2);
+    }
+    if (kWork != PairWork::kPlain) {
+      scale_rows(block_.rules.dropout_scale, block_.rules.dropout_scale, dvalue);
+    }
+    if (block_.round == 0 && block_.shared_query_key) add_own_values(dvalue);
+    store_rows(dvalue, args_.dvalue_sums, args_.dvalue);
+  }
+
+  __device__ __forceinline__ void add_queries(const Stage& stage, int slot, int rows,
+                                              Sums& dvalue) {
+    const WarpRange seeing(memory_.seeing + warp_row_);
+    const int warp_slot = first_slot_ + warp_row_;
+#pragma unroll 1
+    for (int first = 0; first < rows; first += kSubBlock) {
+      if (seeing.misses(slot + first)) continue;
+      const WarpRange seen(stage.seen + first);
+      if (seen.misses(warp_slot)) continue;
+      const SubBlockQueries queries{.seen = stage.seen + first,
+                                    .position = stage.position + first,
+                                    .round = stage.round + first,
+                                    .seen_in = stage.seen_in + first,
+                                    .stride = rows};
+      const SubBlockKeys keys{.slot = warp_slot,
+                              .position = memory_.position + warp_row_,
+                              .slot_in = memory_.slot_in + warp_row_,
+                              .stride = kBlockSlots};
+      const Pairs pairs = classify<false>(covers(seen, warp_slot, slot + first), queries, keys);
+      PairTile scores = {};
+      PairTile products = {};
+      multiply_rows(stage, first, memory_.values, scores, products);
+      const LaneValues<true, float> scale(memory_.key_scale + warp_row_);
+      for_lane_pairs([&](int half, int e) { scores[half][e] *= scale(half, e) * kLog2E; });
+      weigh(pairs, LaneValues<false, float>(stage.lse + first),
+            LaneValues<false, float>(stage.delta + first), scores, products);
+      if (kWork != PairWork::kPlain) {
+        for_lane_pairs([&](int half, int e) {
+          if (!holds(pairs.kept, half, e)) scores[half][e] = 0;
+        });
+      }
+      uint32_t rounded[4];
+      round_to_fragment(scores, rounded);
+      add_product(dvalue, rounded, stage.valued, first);
+      round_to_fragment(products, rounded);
+      add_product(gradients_, rounded, stage.scored, first);
+    }
+  }
+
+  /// All queries see all keys, and nothing else is asked.
+  __device__ __forceinline__ bool covers(const WarpRange& seen, int key_slot,
+                                         int query_slot) const {
+    return seen.covers(key_slot) && !block_.rules.check_everywhere &&
+           (key_slot + kSubBlock <= query_slot || query_slot + kSubBlock <= key_slot);
+  }
+
+  /// A token that saw nobody else has its own value as output.
+  __device__ __forceinline__ void add_own_values(Sums& dvalue) const {
+#pragma unroll
+    for (int row = 0; row < 2; ++row) {
+      if (memory_.lse[lane_row(row)] != kSelfScore) continue;
+#pragma unroll
+      for (int n = 0; n < kColumns; ++n) {
+        const uint32_t pair = Tile::pair(shared_address(memory_.douts), lane_row(row), n);
+        dvalue[n][2 * row] += lower_half(pair);
+        dvalue[n][2 * row + 1] += upper_half(pair);
+      }
+    }
+  }
+
+  // ---- between the walks ----
+
+  /// The gradient of k̂ = k / ‖k‖ becomes that of k: g = (g − k̂ (k̂·g)) / ‖k‖.
+  __device__ __forceinline__ void project_key_gradients() {
+    const uint32_t keys = shared_address(memory_.scored);
+#pragma unroll
+    for (int row = 0; row < 2; ++row) {
+      const float scale = memory_.key_scale[lane_row(row)];
+      float dot = 0;
+#pragma unroll
+      for (int n = 0; n < kColumns; ++n) {
+        const uint32_t pair = Tile::pair(keys, lane_row(row), n);
+        dot += lower_half(pair) * gradients_[n][2 * row];
+        dot += upper_half(pair) * gradients_[n][2 * row + 1];
+      }
+      dot = quad_sum(dot) * scale * scale;
+#pragma unroll
+      for (int n = 0; n < kColumns; ++n) {
+        const uint32_t pair = Tile::pair(keys, lane_row(row), n);
+        float& x = gradients_[n][2 * row];
+        float& y = gradients_[n][2 * row + 1];
+        x = scale * (x - lower_half(pair) * dot);
+        y = scale * (y - upper_half(pair) * dot);
+      }
+    }
+  }
+
+  __device__ __forceinline__ void store_key_gradients() {
+    scale_rows(memory_.key_scale[lane_row(0)], memory_.key_scale[lane_row(1)], gradients_);
+    store_rows(gradients_, nullptr, args_.dkey);
+#pragma unroll
+    for (int n = 0; n < kColumns; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) gradients_[n][i] = 0;
+    }
+  }
+
+  // ---- second walk: rows are queries, columns are keys that they see ----
+
+  __device__ __forceinline__ void add_keys(const Stage& stage, int slot, int rows) {
+    const WarpRange seen(memory_.seen + warp_row_);
+    const int warp_slot = first_slot_ + warp_row_;
+#pragma unroll 1
+    for (int first = 0; first < rows; first += kSubBlock) {
+      if (seen.misses(slot + first)) continue;
+      const SubBlockQueries queries{.seen = memory_.seen + warp_row_,
+                                    .position = memory_.position + warp_row_,
+                                    .round = memory_.round + warp_row_,
+                                    .seen_in = memory_.seen_in + warp_row_,
+                                    .stride = kBlockSlots};
+      const SubBlockKeys keys{.slot = slot + first,
+                              .position = stage.position + first,
+                              .slot_in = stage.slot_in + first,
+                              .stride = rows};
+      const Pairs pairs = classify<true>(covers(seen, slot + first, warp_slot), queries, keys);
+      PairTile scores = {};
+      PairTile products = {};
+      multiply_rows(stage, first, memory_.douts, scores, products);
+      const LaneValues<false, float> scale(stage.key_scale + first);
+      for_lane_pairs([&](int half, int e) { scores[half][e] *= scale(half, e) * kLog2E; });
+      weigh(pairs, LaneValues<true, float>(memory_.lse + warp_row_),
+            LaneValues<true, float>(memory_.delta + warp_row_), scores, products);
+      for_lane_pairs([&](int half, int e) { products[half][e] *= scale(half, e); });
+      uint32_t rounded[4];
+      round_to_fragment(products, rounded);
+      add_product(gradients_, rounded, stage.scored, first);
+    }
+  }
+
+  // ---- results ----
+
+  static __device__ __forceinline__ void scale_rows(float first, float second, Sums& rows) {
+#pragma unroll
+    for (int n = 0; n < kColumns; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) rows[n][i] *= i < 2 ? first : second;
+    }
+  }
+
+  /// Adds the rows to those of earlier rounds; the last round writes to `out`.
+  __device__ __forceinline__ void store_rows(const Sums& rows, float* sums,
+                                             __nv_bfloat16* out) const {
+#pragma unroll
+    for (int row = 0; row < 2; ++row) {
+      if (first_slot_ + lane_row(row) >= slots_.length()) continue;
+      const int token = memory_.token[lane_row(row)];
+      const int position = token < 0 ? ~token : token;
+      float* sum = sums + (static_cast<size_t>(place_.in_group) * slots_.length() + position) * D;
+      __nv_bfloat16* to = out + place_.activation + position * place_.stride;
+#pragma unroll
+      for (int n = 0; n < kColumns; ++n) {
+        const int column = lane_column(n);
+        float2 value = make_float2(rows[n][2 * row], rows[n][2 * row + 1]);
+        if (block_.round > 0) {
+          const float2 before = *reinterpret_cast<const float2*>(sum + column);
+          value = make_float2(before.x + value.x, before.y + value.y);
+        }
+        if (block_.round + 1 < block_.rounds) {
+          *reinterpret_cast<float2*>(sum + column) = value;
+        } else {
+          *reinterpret_cast<__nv_bfloat162*>(to + column) = __floats2bfloat162_rn(value.x, value.y);
+        }
+      }
+    }
+  }
+
+  const AttentionBackwardBlockArgs& args_;
+  const AttentionBlockArgs& block_;
+  const BackwardMemory<D> memory_;
+  const PairPlace place_;
+  const RoundSlots slots_;
+  const int first_slot_;
+  const int warp_row_;  // first of the warp's 16
+  int2 seen_ = {};      // by any query of the block
+  int2 seeing_ = {};    // any key of the block
+  int next_token_ = 0;
+
+  uint32_t scored_[kHeld][4];  // the block's keys, then its queries
+  uint32_t valued_[kHeld][4];  // its values, then its output gradients
+  Sums gradients_ = {};        // of its unit keys, then of its queries, with those of shared keys
+};
+
+/// Blocks that shall be resident on one multiprocessor, which bounds the registers.
+constexpr int backward_blocks(int head_dim, PairWork work) {
+  return head_dim <= 32 || (head_dim <= 64 && work == PairWork::kPlain) ? 3 : 2;
+}
+
+/// Grid (blocks of 64 slots, pairs).
+template <int D, PairWork kWork>
+__global__ void __launch_bounds__(kBlockThreads, backward_blocks(D, kWork))
+    attention_backward_mma(const __grid_constant__ AttentionBackwardBlockArgs args) {
+  extern __shared__ __align__(128) std::byte shared[];
+  BackwardBlock<D, kWork>(args, shared).run();
+}
+
+}  // namespace reformer::cuda

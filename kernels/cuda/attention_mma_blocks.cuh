@@ -1,0 +1,170 @@
+// The blocks of the tensor-core kernels of attention: 64 slots each, 16 for each of four warps, and
+// the tiles of other slots that pass by, gathered in two stages.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda/attention_mma_pairs.cuh"
+
+namespace reformer::cuda {
+
+inline constexpr int kBlockSlots = 64;
+inline constexpr int kBlockWarps = 4;
+inline constexpr int kBlockThreads = kBlockWarps * kWarp;
+
+inline constexpr float kLog2E = 1.4426950408889634f;
+inline constexpr float kLn2 = 0.6931471805599453f;
+
+/// Arguments of both passes. Activations are [rows, H·D].
+struct AttentionBlockArgs {
+  SlotTables tables;
+  PairRules rules;
+  bool shared_query_key = true;
+  const __nv_bfloat16* query = nullptr;
+  const __nv_bfloat16* key = nullptr;  // = query if shared
+  const __nv_bfloat16* value = nullptr;
+  const float* key_scale = nullptr;  // [B, H, T]
+  int round = 0;                     // one launch for each: they add up in order
+  int rounds = 1;
+};
+
+/// Where one (sample, head) pair is.
+struct PairPlace {
+  __device__ __forceinline__ PairPlace(const SlotTables& tables, int head_dim)
+      : in_group(static_cast<int>(blockIdx.y)),
+        pair(tables.first_pair + in_group),
+        sample(pair / tables.heads),
+        head(pair % tables.heads),
+        stride(static_cast<size_t>(tables.heads) * head_dim),
+        activation(static_cast<size_t>(sample) * tables.length * stride +
+                   static_cast<size_t>(head) * head_dim),
+        list(static_cast<size_t>(pair) * tables.length) {}
+
+  int in_group;
+  int pair;
+  int sample;
+  int head;
+  size_t stride;      // between tokens of an activation
+  size_t activation;  // offset of token 0 there
+  size_t list;        // offset of token 0 in [B, H, T]
+};
+
+// ---- tiles that pass by ----------------------------------------------------------------------
+
+/// Tiles of kRows slots that cover a range, in ascending order, without those that the block has
+/// itself.
+class TileWalk {
+ public:
+  /// Tiles are numbered from slot 0 of the round. Tiles [own, own_end) are left out.
+  __device__ __forceinline__ TileWalk(int2 slots, int rows, int own, int own_end) {
+    lowest_ = floor_divide(slots.x, rows);
+    const int end = slots.x < slots.y ? floor_divide(slots.y - 1, rows) + 1 : lowest_;
+    below_ = own < own_end ? max(0, min(end, own) - lowest_) : end - lowest_;
+    resume_ = max(own_end, lowest_ + below_);
+    count_ = below_ + max(0, end - resume_);
+  }
+
+  __device__ __forceinline__ int count() const { return count_; }
+  __device__ __forceinline__ int tile(int step) const {
+    return step < below_ ? lowest_ + step : resume_ + step - below_;
+  }
+
+ private:
+  /// Slots may be negative.
+  static __device__ __forceinline__ int floor_divide(int a, int b) {
+    return a >= 0 ? a / b : -((b - 1 - a) / b);
+  }
+
+  int lowest_;
+  int below_;
+  int resume_;
+  int count_;
+};
+
+/// Gathers rows of an activation into a tile of kRows. Each warp has kRows / 4 of them: lane l
+/// knows the position of its row l, negative for zeros.
+template <int D, int kRows>
+__device__ __forceinline__ void gather_rows(uint32_t tile, const __nv_bfloat16* first,
+                                            size_t stride, int position) {
+  using Tile = SharedTile<D>;
+  constexpr int kWarpRows = kRows / kBlockWarps;
+  const int lane = threadIdx.x % kWarp;
+  const int warp_row = threadIdx.x / kWarp * kWarpRows;
+#pragma unroll 2  // unrolled more, its addresses cost the backward pass its last registers
+  for (int i = lane; i < kWarpRows * Tile::kPieces; i += kWarp) {
+    const int row = i / Tile::kPieces;
+    const int piece = i % Tile::kPieces;
+    const int token = __shfl_sync(kFullWarp, position, row);
+    const __nv_bfloat16* source = first + (token < 0 ? 0 : token * stride + piece * 8);
+    copy_async_16(Tile::at(tile, warp_row + row, piece), source, token >= 0);
+  }
+}
+
+__device__ __forceinline__ bool contains(int2 range, int slot) {
+  return range.x <= slot && slot < range.y;
+}
+
+// ---- reductions of ranges --------------------------------------------------------------------
+
+/// The ranges of 16 rows: [low, high) holds all, [low_of_all, high_of_all) is in all of them.
+struct WarpRange {
+  /// `sixteen` in shared memory.
+  __device__ __forceinline__ explicit WarpRange(const int2* sixteen) {
+    const int2 range = sixteen[threadIdx.x % kSubBlock];
+    low = __reduce_min_sync(kFullWarp, range.x);
+    high = __reduce_max_sync(kFullWarp, range.y);
+    low_of_all = __reduce_max_sync(kFullWarp, range.x);
+    high_of_all = __reduce_min_sync(kFullWarp, range.y);
+  }
+
+  /// None of the slots [begin, begin + 16) is in any of the ranges.
+  __device__ __forceinline__ bool misses(int begin) const {
+    return begin + kSubBlock <= low || begin >= high;
+  }
+  /// All of them are in all ranges.
+  __device__ __forceinline__ bool covers(int begin) const {
+    return begin >= low_of_all && begin + kSubBlock <= high_of_all;
+  }
+
+  int low;
+  int high;
+  int low_of_all;
+  int high_of_all;
+};
+
+/// The hull of 64 ranges in shared memory, on every thread.
+__device__ __forceinline__ int2 hull_of_block(const int2* ranges) {
+  const int lane = threadIdx.x % kWarp;
+  const int2 a = ranges[lane];
+  const int2 b = ranges[lane + kWarp];
+  return make_int2(__reduce_min_sync(kFullWarp, min(a.x, b.x)),
+                   __reduce_max_sync(kFullWarp, max(a.y, b.y)));
+}
+
+// ---- memory ----------------------------------------------------------------------------------
+
+/// Hands out shared memory. Made with null, it only counts.
+class SharedCarver {
+ public:
+  constexpr explicit SharedCarver(std::byte* begin) : begin_(begin) {}
+
+  template <typename T>
+  constexpr T* take(int count) {
+    std::byte* const piece = begin_ + used_;
+    // Tiles begin at multiples of 128 bytes, and LaneValues reads pairs of values.
+    used_ += (count * static_cast<int>(sizeof(T)) + 127) / 128 * 128;
+    return reinterpret_cast<T*>(piece);
+  }
+  constexpr int used() const { return used_; }
+
+ private:
+  std::byte* begin_;
+  int used_ = 0;
+};
+
+/// The first of the two columns that a lane holds of C fragment n.
+__device__ __forceinline__ int lane_column(int n) {
+  return 8 * n + 2 * (threadIdx.x & 3);
+}
+
+}  // namespace reformer::cuda
