@@ -60,6 +60,13 @@ void with_element_type(DType dtype, const F& f) {
   }
 }
 
+// ---- bugs ------------------------------------------------------------------------------------
+
+/// CHECK of the device: the launch fails, and with it everything after it.
+__device__ inline void trap_unless(bool condition) {
+  if (!condition) __trap();
+}
+
 // ---- elements --------------------------------------------------------------------------------
 
 __device__ inline float load(const float* p) {
