@@ -60,7 +60,7 @@ struct Dropout {
 // ---- gemm: one call per token tile ---------------------------------------------------------
 
 /// y = x·weight + bias. With a BFloat16 x the weight is rounded to BFloat16 as well; y may be
-/// Float32 all the same.
+/// Float32 all the same. With a BFloat16 y the bias is rounded too.
 struct LinearArgs {
   TokenLayout layout;
   View x;       // activation [rows, in]
