@@ -8,7 +8,7 @@
 
 namespace reformer::cuda {
 
-// gemm.cc
+// linear.cc
 void linear(Runtime& runtime, const LinearArgs& args);
 void linear_backward_input(Runtime& runtime, const LinearBackwardInputArgs& args);
 void linear_backward_weight(Runtime& runtime, const LinearBackwardWeightArgs& args);
@@ -25,7 +25,7 @@ void residual(Runtime& runtime, const ResidualArgs& args);
 void join_streams(Runtime& runtime, const JoinStreamsArgs& args);
 void split_streams(Runtime& runtime, const SplitStreamsArgs& args);
 
-// token.cu
+// token.cu; cross_entropy is in cross_entropy.cu
 void embed(Runtime& runtime, const EmbedArgs& args);
 void embed_backward(Runtime& runtime, const EmbedBackwardArgs& args);
 void cross_entropy(Runtime& runtime, const CrossEntropyArgs& args);
@@ -44,7 +44,7 @@ void attention_backward(Runtime& runtime, const AttentionBackwardArgs& args);
 // attention_cached.cu
 void attend_cached(Runtime& runtime, const AttendCachedArgs& args);
 
-// update.cu
+// update.cu; adafactor is in adafactor.cu
 void sum_of_squares(Runtime& runtime, const SumOfSquaresArgs& args);
 void adamw(Runtime& runtime, const AdamWArgs& args);
 void adafactor(Runtime& runtime, const AdafactorArgs& args);
