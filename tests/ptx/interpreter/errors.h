@@ -17,8 +17,8 @@ struct Dim3 {
 // "unknown instruction `tcgen05.mma.…` at line 12", or another reason with its line.
 class ParseError : public std::runtime_error {
  public:
-  ParseError(const std::string& what, int line)
-      : std::runtime_error(what + " at line " + std::to_string(line)), line(line) {}
+  ParseError(const std::string& what, int at)
+      : std::runtime_error(what + " at line " + std::to_string(at)), line(at) {}
 
   int line;  // of the PTX text, from 1
 };
@@ -38,7 +38,7 @@ struct FaultPlace {
 // (3,0,0)".
 class Fault : public std::runtime_error {
  public:
-  Fault(const std::string& reason, FaultPlace place);
+  Fault(std::string why, FaultPlace where);
 
   std::string reason;  // what() without the place
   FaultPlace place;
