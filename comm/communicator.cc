@@ -229,7 +229,7 @@ void Communicator::wait(Completion& completion, const Operation& operation, uint
                                 describe(setup_.timeout)));
   }
   seconds_waited_ += std::chrono::duration<double>(Clock::now() - begin).count();
-  setup_.recorder->finish(record);
+  completion.when_complete([recorder = setup_.recorder, record] { recorder->finish(record); });
 }
 
 std::string describe(std::chrono::milliseconds duration) {

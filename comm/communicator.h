@@ -1,6 +1,6 @@
 // Communicator: the one interface between ranks. Implementations: self (one rank), threads (ranks
-// are threads of one process), MPI, and plan (moves nothing). comm/README.md lists what each
-// operation costs.
+// are threads of one process), MPI, NCCL beside MPI, and plan (moves nothing). comm/README.md lists
+// what each operation costs.
 //
 // Rules that hold for every operation:
 //   * All ranks of a group call the same collectives in the same order. Sends and receives match in
@@ -8,8 +8,12 @@
 //   * Operations are started, proceed on their own while the rank computes, and are waited for.
 //     Several may be under way. Views lie in host memory; until the wait returns, what is sent
 //     must not be written, and what is received neither read nor written.
-//   * Sums of Int64 are exact and wrap around. Floating-point numbers are added in rank order. All
-//     other operations move elements of any dtype. No count is too large.
+//   * NCCL's views may lie on the rank's GPU. For those, start and wait are places in the rank's
+//     compute stream: the operation sees what was queued there before its start, and what is queued
+//     there after its wait sees the result. The host waits for nothing. See nccl.h.
+//   * Sums of Int64 are exact and wrap around. Floating-point numbers are added in rank order; on
+//     GPUs in an order that is NCCL's choice and the same on all ranks. All other operations move
+//     elements of any dtype. No count is too large.
 //   * Every wait has a deadline. A wait that passes it, a lost rank, or ranks that disagree throw
 //     CommError; then, and after a handle was destroyed without a wait, nothing is under way any
 //     more on this rank and every later operation throws too.
@@ -19,6 +23,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -36,9 +41,13 @@ class Completion {
  public:
   virtual ~Completion() = default;
 
-  /// True once the operation is complete on this rank; false if `deadline` passes first. Throws
-  /// CommError when it cannot complete.
+  /// True once the operation is complete on this rank, or, on a GPU, once the compute stream waits
+  /// for it; false if `deadline` passes first. Throws CommError when it cannot complete.
   virtual bool wait_until(std::chrono::steady_clock::time_point deadline) = 0;
+
+  /// After wait_until: calls `then` when the operation is complete, at once or later on any thread;
+  /// never if it fails.
+  virtual void when_complete(const std::function<void()>& then) { then(); }
 };
 
 /// Of an operation that is complete already.
@@ -47,7 +56,8 @@ std::unique_ptr<Completion> completed();
 /// An operation under way.
 class Pending {
  public:
-  /// Returns when the operation is complete on this rank. Call once.
+  /// Returns when the operation is complete on this rank, or, on a GPU, when the compute stream
+  /// waits for that. Call once.
   void wait();
 
  private:
@@ -79,7 +89,7 @@ class Communicator {
     return {count * rank_ / size_, count * (rank_ + 1) / size_};
   }
 
-  /// Seconds spent in waits so far.
+  /// Seconds that the host spent in waits so far.
   double seconds_waited() const { return seconds_waited_; }
 
   /// For waits from now on, here and in groups split off later.
@@ -155,6 +165,16 @@ class Communicator {
   /// Begins a checked operation.
   virtual std::unique_ptr<Completion> begin(const Operation& operation) = 0;
   virtual std::unique_ptr<Communicator> begin_split(const Operation& operation) = 0;
+
+  // The same of another communicator, for one that is made of others: it has checked and recorded
+  // the operation itself.
+  static std::unique_ptr<Completion> begin_in(Communicator& part, const Operation& operation) {
+    return part.begin(operation);
+  }
+  static std::unique_ptr<Communicator> begin_split_in(Communicator& part,
+                                                      const Operation& operation) {
+    return part.begin_split(operation);
+  }
 
  private:
   friend class Pending;

@@ -89,12 +89,14 @@ FlightRecorder::~FlightRecorder() {
 
 void FlightRecorder::keep_in(const std::string& path) {
   FlightRecord* const file = map_file(path);
+  const std::lock_guard lock(mutex_);
   std::memcpy(static_cast<void*>(file), ring_, kCapacity * sizeof(FlightRecord));
   unmap_ring(ring_);
   ring_ = file;
 }
 
 uint64_t FlightRecorder::start(const Operation& operation) {
+  const std::lock_guard lock(mutex_);
   FlightRecord record{.index = ++last_,
                       .started_us = now_us(),
                       .sequence = operation.sequence,
@@ -108,10 +110,12 @@ uint64_t FlightRecorder::start(const Operation& operation) {
 }
 
 void FlightRecorder::finish(uint64_t index) {
+  const std::lock_guard lock(mutex_);
   if (slot(index).index == index) slot(index).finished_us = now_us();
 }
 
 std::vector<FlightRecord> FlightRecorder::records() const {
+  const std::lock_guard lock(mutex_);
   return in_order(ring_);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,7 @@ namespace reformer {
 struct FlightRecord {
   uint64_t index = 0;       // place among all operations of the rank, from 1; 0: empty
   int64_t started_us = 0;   // microseconds since 1970
-  int64_t finished_us = 0;  // when its wait returned; 0: not yet
+  int64_t finished_us = 0;  // when it had been waited for and was complete; 0: not yet
   int64_t sequence = 0;     // see Operation
   int64_t elements = 0;
   int32_t peer = -1;
@@ -24,6 +25,7 @@ struct FlightRecord {
   char tag[40] = {};  // ends at the first zero
 };
 
+/// Used by any thread.
 class FlightRecorder {
  public:
   static constexpr size_t kCapacity = 1024;
@@ -49,6 +51,8 @@ class FlightRecorder {
  private:
   FlightRecord& slot(uint64_t index) const { return ring_[(index - 1) % kCapacity]; }
 
+  mutable std::mutex mutex_;
+  // Guarded by mutex_.
   FlightRecord* ring_;  // [kCapacity], mapped
   uint64_t last_ = 0;
 };

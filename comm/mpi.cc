@@ -54,11 +54,10 @@ mpi::Group group_of(MPI_Comm comm, int64_t piece_bytes) {
   MPI_Comm here = MPI_COMM_NULL;
   mpi::check(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here),
              "MPI_Comm_split_type");
-  int local_rank = 0;
-  MPI_Comm_rank(here, &local_rank);
+  MPI_Comm_rank(here, &group.local_rank);
   MPI_Comm_size(here, &group.local_ranks);
   MPI_Comm_free(&here);
-  const int first_here = local_rank == 0 ? 1 : 0;
+  const int first_here = group.local_rank == 0 ? 1 : 0;
   mpi::check(MPI_Allreduce(&first_here, &group.machines, 1, MPI_INT, MPI_SUM, comm),
              "MPI_Allreduce");
   return group;
@@ -122,6 +121,7 @@ MpiWorld::MpiWorld(const CommunicatorSetup& setup, int64_t piece_bytes)
     host_.assign(name, static_cast<size_t>(length));
   });
   local_ranks_ = all.local_ranks;
+  local_rank_ = all.local_rank;
   ranks_ = std::make_unique<MpiCommunicator>(thread_, all, setup);
   last_words_ = std::make_unique<MpiCommunicator>(thread_, apart,
                                                   CommunicatorSetup{.timeout = kLastWordsTimeout});

@@ -39,8 +39,9 @@ class MpiWorld {
   Communicator& last_words() const { return *last_words_; }
   static constexpr std::chrono::seconds kLastWordsTimeout{2};
 
-  /// Ranks on this machine.
+  /// Ranks on this machine, and this rank's place among them.
   int local_ranks() const { return local_ranks_; }
+  int local_rank() const { return local_rank_; }
   /// Name of this machine.
   const std::string& host() const { return host_; }
 
@@ -52,6 +53,7 @@ class MpiWorld {
   std::unique_ptr<Communicator> ranks_;
   std::unique_ptr<Communicator> last_words_;
   int local_ranks_ = 1;
+  int local_rank_ = 0;
   std::string host_;
 };
 

@@ -15,6 +15,7 @@ struct Group {
   int size = 1;
   int machines = 1;     // that the ranks are on
   int local_ranks = 1;  // of them on this machine
+  int local_rank = 0;   // place among those
   // No single call moves more than this: counts of MPI 3 are 32 bits wide. Also the scratch memory
   // of every reduction under way.
   int64_t piece_bytes = kPieceBytes;

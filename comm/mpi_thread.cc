@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <optional>
 
-#include <fmt/format.h>
 #include <unistd.h>
 
+#include "comm/stuck.h"
 #include "kernels/core/errors.h"
 
 namespace reformer::mpi {
@@ -23,11 +23,6 @@ constexpr std::chrono::milliseconds kEagerPolling{2};
 constexpr std::chrono::seconds kGrace{5};
 constexpr std::chrono::seconds kFinalizeGrace{60};
 
-[[noreturn]] void end_process(const std::string& reason) {
-  fmt::print(stderr, "reformer: error: {}\n", reason);
-  _exit(kStuckStatus);
-}
-
 }  // namespace
 
 struct MpiThread::Job {
@@ -44,7 +39,7 @@ struct MpiThread::Job {
 MpiThread::MpiThread(Clock::time_point deadline) : thread_([this] { run(); }) {
   std::unique_lock lock(mutex_);
   if (!done_.wait_until(lock, deadline, [this] { return initialized_; })) {
-    end_process("[comm] MPI_Init does not return: not all ranks have come");
+    end_stuck_process("[comm] MPI_Init does not return: not all ranks have come");
   }
 }
 
@@ -53,7 +48,7 @@ MpiThread::~MpiThread() {
   stopping_ = true;
   work_.notify_all();
   if (!done_.wait_for(lock, kFinalizeGrace, [this] { return stopped_; })) {
-    end_process("[comm] MPI_Finalize does not return: not all ranks have come to the end");
+    end_stuck_process("[comm] MPI_Finalize does not return: not all ranks have come to the end");
   }
   lock.unlock();
   thread_.join();
@@ -84,7 +79,7 @@ void MpiThread::give_up(const std::string& reason) {
   std::unique_lock lock(mutex_);
   if (failure_.empty()) failure_ = reason;
   work_.notify_all();
-  if (!done_.wait_for(lock, kGrace, [this] { return !serving_; })) end_process(failure_);
+  if (!done_.wait_for(lock, kGrace, [this] { return !serving_; })) end_stuck_process(failure_);
 }
 
 void MpiThread::abort(int status) {

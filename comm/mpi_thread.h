@@ -16,9 +16,7 @@
 namespace reformer::mpi {
 
 /// A thread that does not come out of MPI cannot be stopped, and may still touch the memory of its
-/// operations. The process then ends with a message and this exit status, instead of going on.
-inline constexpr int kStuckStatus = 6;
-
+/// operations: then the process ends (stuck.h), instead of going on.
 class MpiThread {
  public:
   /// Initialises MPI; the process ends if that does not succeed until `deadline`.

@@ -1,8 +1,11 @@
 // What every communicator of several ranks must do. Each case runs on all ranks at once and
-// compares with what arithmetic says.
+// compares with what arithmetic says. Most work on memory of any place.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <memory>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -12,6 +15,53 @@
 #include "comm/communicator.h"
 
 namespace reformer::testing {
+
+/// Where the memory of a case is.
+class Place {
+ public:
+  virtual ~Place() = default;
+  /// Memory of this size, until the last copy of the pointer is gone.
+  virtual std::shared_ptr<void> allocate(size_t bytes) = 0;
+  virtual void write(void* memory, const void* from, size_t bytes) = 0;
+  virtual void read(const void* memory, void* to, size_t bytes) = 0;
+};
+
+class HostPlace final : public Place {
+ public:
+  std::shared_ptr<void> allocate(size_t bytes) override {
+    return std::shared_ptr<std::byte[]>(new std::byte[bytes]);
+  }
+  void write(void* memory, const void* from, size_t bytes) override {
+    std::memcpy(memory, from, bytes);
+  }
+  void read(const void* memory, void* to, size_t bytes) override { std::memcpy(to, memory, bytes); }
+};
+
+/// Elements that lie in a place.
+template <typename T>
+class Placed {
+ public:
+  Placed(Place& place, const std::vector<T>& values)
+      : place_(place),
+        count_(values.size()),
+        memory_(place.allocate(std::max<size_t>(1, values.size()) * sizeof(T))) {
+    if (count_ > 0) place.write(memory_.get(), values.data(), count_ * sizeof(T));
+  }
+
+  View view() const {
+    return View(memory_.get(), DTypeOf<T>::value, {static_cast<int64_t>(count_)});
+  }
+  std::vector<T> values() const {
+    std::vector<T> values(count_);
+    if (count_ > 0) place_.read(memory_.get(), values.data(), count_ * sizeof(T));
+    return values;
+  }
+
+ private:
+  Place& place_;
+  size_t count_;
+  std::shared_ptr<void> memory_;
+};
 
 /// A value that differs for every rank and index.
 template <typename T>
@@ -24,6 +74,13 @@ Tensor values_of(int rank, int64_t count) {
   Tensor values(DTypeOf<T>::value, {count});
   for (int64_t i = 0; i < count; ++i) values.data<T>()[i] = value_of<T>(rank, i);
   return values;
+}
+
+template <typename T>
+Placed<T> placed_values_of(Place& place, int rank, int64_t count) {
+  std::vector<T> values(static_cast<size_t>(count));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = value_of<T>(rank, static_cast<int64_t>(i));
+  return Placed<T>(place, values);
 }
 
 /// Uneven slices with a gap before each: rank r has (r mod 3) · unit elements, so some have none.
@@ -39,22 +96,24 @@ inline std::vector<Slice> uneven_slices(int ranks, int64_t unit) {
 }
 
 template <typename T>
-void all_reduce_case(Communicator& communicator, int64_t count) {
-  const Tensor data = values_of<T>(communicator.rank(), count);
+void all_reduce_case(Communicator& communicator, Place& place, int64_t count) {
+  const Placed<T> data = placed_values_of<T>(place, communicator.rank(), count);
   communicator.all_reduce_sum(data.view(), "case");
+  const std::vector<T> values = data.values();
   for (int64_t i = 0; i < count; ++i) {
     T sum = 0;
     for (int rank = 0; rank < communicator.size(); ++rank) sum += value_of<T>(rank, i);
-    ASSERT_EQ(data.data<T>()[i], sum) << i;
+    ASSERT_EQ(values[static_cast<size_t>(i)], sum) << i;
   }
 }
 
 template <typename T>
-void reduce_scatter_case(Communicator& communicator, int64_t unit) {
-  const std::vector<Slice> slices = uneven_slices(communicator.size(), unit);
+void reduce_scatter_case(Communicator& communicator, Place& place,
+                         const std::vector<Slice>& slices) {
   const int64_t count = slices.back().end + 2;
-  const Tensor data = values_of<T>(communicator.rank(), count);
+  const Placed<T> data = placed_values_of<T>(place, communicator.rank(), count);
   communicator.reduce_scatter_sum(data.view(), slices, "case");
+  const std::vector<T> values = data.values();
   const Slice& own = slices[static_cast<size_t>(communicator.rank())];
   for (int64_t i = 0; i < count; ++i) {
     T expected = value_of<T>(communicator.rank(), i);
@@ -62,38 +121,41 @@ void reduce_scatter_case(Communicator& communicator, int64_t unit) {
       expected = 0;
       for (int rank = 0; rank < communicator.size(); ++rank) expected += value_of<T>(rank, i);
     }
-    ASSERT_EQ(data.data<T>()[i], expected) << i;
+    ASSERT_EQ(values[static_cast<size_t>(i)], expected) << i;
   }
 }
 
 template <typename T>
-void all_gather_case(Communicator& communicator, int64_t unit) {
-  const std::vector<Slice> slices = uneven_slices(communicator.size(), unit);
+void all_gather_case(Communicator& communicator, Place& place, const std::vector<Slice>& slices) {
   const int64_t count = slices.back().end + 2;
-  const Tensor data = values_of<T>(communicator.rank(), count);
+  const Placed<T> data = placed_values_of<T>(place, communicator.rank(), count);
   communicator.all_gather(data.view(), slices, "case");
+  const std::vector<T> values = data.values();
   for (int64_t i = 0; i < count; ++i) {
     int owner = communicator.rank();  // outside of all slices nothing changes
     for (int rank = 0; rank < communicator.size(); ++rank) {
       const Slice& slice = slices[static_cast<size_t>(rank)];
       if (slice.begin <= i && i < slice.end) owner = rank;
     }
-    ASSERT_EQ(data.data<T>()[i], value_of<T>(owner, i)) << i;
+    ASSERT_EQ(values[static_cast<size_t>(i)], value_of<T>(owner, i)) << i;
   }
 }
 
 template <typename T>
-void broadcast_case(Communicator& communicator, int64_t count) {
+void broadcast_case(Communicator& communicator, Place& place, int64_t count) {
   for (int root = 0; root < communicator.size(); ++root) {
-    const Tensor data = values_of<T>(communicator.rank(), count);
+    const Placed<T> data = placed_values_of<T>(place, communicator.rank(), count);
     communicator.broadcast(data.view(), root, "case");
-    for (int64_t i = 0; i < count; ++i) ASSERT_EQ(data.data<T>()[i], value_of<T>(root, i)) << i;
+    const std::vector<T> values = data.values();
+    for (int64_t i = 0; i < count; ++i) {
+      ASSERT_EQ(values[static_cast<size_t>(i)], value_of<T>(root, i)) << i;
+    }
   }
 }
 
 /// Rank a sends (a + 2·b) mod 4 · unit elements to rank b.
 template <typename T>
-void all_to_all_case(Communicator& communicator, int64_t unit) {
+void all_to_all_case(Communicator& communicator, Place& place, int64_t unit) {
   const int me = communicator.rank();
   const auto count_of = [&](int from, int to) { return (from + 2 * to) % 4 * unit; };
   std::vector<Slice> sent;
@@ -104,36 +166,41 @@ void all_to_all_case(Communicator& communicator, int64_t unit) {
     sent.push_back({sent_begin, sent_begin + count_of(me, other)});
     received.push_back({received_begin, received_begin + count_of(other, me)});
   }
-  const Tensor from = values_of<T>(me, sent.back().end);
-  const Tensor to(DTypeOf<T>::value, {received.back().end});
+  const Placed<T> from = placed_values_of<T>(place, me, sent.back().end);
+  const Placed<T> to(place, std::vector<T>(static_cast<size_t>(received.back().end)));
   communicator.all_to_all(from.view(), sent, to.view(), received, "case");
+  const std::vector<T> values = to.values();
   for (int other = 0; other < communicator.size(); ++other) {
     int64_t first_there = 0;  // where my slice begins in what `other` sent
     for (int rank = 0; rank < me; ++rank) first_there += count_of(other, rank);
     const Slice& slice = received[static_cast<size_t>(other)];
     for (int64_t i = slice.begin; i < slice.end; ++i) {
-      ASSERT_EQ(to.data<T>()[i], value_of<T>(other, first_there + i - slice.begin)) << i;
+      ASSERT_EQ(values[static_cast<size_t>(i)], value_of<T>(other, first_there + i - slice.begin))
+          << i;
     }
   }
 }
 
 /// Everybody sends two messages to the next rank, started before anybody receives.
-inline void ring_case(Communicator& communicator, int64_t count) {
+inline void ring_case(Communicator& communicator, Place& place, int64_t count) {
   if (communicator.size() == 1) return;
   const int next = (communicator.rank() + 1) % communicator.size();
   const int before = (communicator.rank() + communicator.size() - 1) % communicator.size();
-  const Tensor first = values_of<float>(communicator.rank(), count);
-  const Tensor second = values_of<float>(communicator.rank() + 100, count + 1);
-  const Tensor got_first(DType::kFloat32, {count});
-  const Tensor got_second(DType::kFloat32, {count + 1});
+  const auto size = static_cast<size_t>(count);
+  const Placed<float> first = placed_values_of<float>(place, communicator.rank(), count);
+  const Placed<float> second = placed_values_of<float>(place, communicator.rank() + 100, count + 1);
+  const Placed<float> got_first(place, std::vector<float>(size));
+  const Placed<float> got_second(place, std::vector<float>(size + 1));
   Pending pending[] = {communicator.start_send(first.view(), next, "first"),
                        communicator.start_send(second.view(), next, "second"),
                        communicator.start_receive(got_first.view(), before, "first"),
                        communicator.start_receive(got_second.view(), before, "second")};
   for (Pending& operation : pending) operation.wait();
-  for (int64_t i = 0; i < count; ++i) {
-    ASSERT_EQ(got_first.data<float>()[i], value_of<float>(before, i));
-    ASSERT_EQ(got_second.data<float>()[i], value_of<float>(before + 100, i));
+  const std::vector<float> firsts = got_first.values();
+  const std::vector<float> seconds = got_second.values();
+  for (size_t i = 0; i < size; ++i) {
+    ASSERT_EQ(firsts[i], value_of<float>(before, static_cast<int64_t>(i)));
+    ASSERT_EQ(seconds[i], value_of<float>(before + 100, static_cast<int64_t>(i)));
   }
 }
 
@@ -148,12 +215,12 @@ inline void scan_case(Communicator& communicator, int64_t count) {
 }
 
 /// Operations of every kind under way at once, waited for in the opposite order.
-inline void side_by_side_case(Communicator& communicator) {
+inline void side_by_side_case(Communicator& communicator, Place& place) {
   const int64_t size = communicator.size();
-  const Tensor sum = values_of<int64_t>(communicator.rank(), 5000);
-  const Tensor gathered = values_of<float>(communicator.rank(), 100 * size);
-  const Tensor nothing = values_of<float>(communicator.rank(), 0);
-  const Tensor told = values_of<uint8_t>(communicator.rank(), 77);
+  const Placed<int64_t> sum = placed_values_of<int64_t>(place, communicator.rank(), 5000);
+  const Placed<float> gathered = placed_values_of<float>(place, communicator.rank(), 100 * size);
+  const Placed<float> nothing = placed_values_of<float>(place, communicator.rank(), 0);
+  const Placed<uint8_t> told = placed_values_of<uint8_t>(place, communicator.rank(), 77);
   std::vector<Pending> pending;
   pending.push_back(communicator.start_all_reduce_sum(sum.view(), "one"));
   pending.push_back(communicator.start_all_gather(gathered.view(),
@@ -165,10 +232,9 @@ inline void side_by_side_case(Communicator& communicator) {
     pending.back().wait();
     pending.pop_back();
   }
-  EXPECT_EQ(sum.data<int64_t>()[4], size * (size - 1) / 2 * 1000 + 4 * size);
-  EXPECT_EQ(gathered.data<float>()[100 * size - 1],
-            value_of<float>(communicator.size() - 1, 100 * size - 1));
-  EXPECT_EQ(told.data<uint8_t>()[3], value_of<uint8_t>(communicator.size() - 1, 3));
+  EXPECT_EQ(sum.values()[4], size * (size - 1) / 2 * 1000 + 4 * size);
+  EXPECT_EQ(gathered.values().back(), value_of<float>(communicator.size() - 1, 100 * size - 1));
+  EXPECT_EQ(told.values()[3], value_of<uint8_t>(communicator.size() - 1, 3));
 }
 
 /// Terms of which no other order gives the same sum.
@@ -213,25 +279,34 @@ inline void text_case(Communicator& communicator) {
             static_cast<size_t>(communicator.size() - 1));
 }
 
-/// Counts of zero, of one, and of many pieces.
-inline void all_cases(Communicator& communicator) {
+/// What works in any place. Counts of zero, of one, and of many pieces.
+inline void placed_cases(Communicator& communicator, Place& place) {
   for (const int64_t count : {0, 1, 7, 3000}) {
     SCOPED_TRACE(count);
-    all_reduce_case<int64_t>(communicator, count);
-    all_reduce_case<float>(communicator, count);
-    all_reduce_case<double>(communicator, count);
-    reduce_scatter_case<int64_t>(communicator, count);
-    reduce_scatter_case<float>(communicator, count);
-    all_gather_case<int64_t>(communicator, count);
-    all_gather_case<uint8_t>(communicator, count);
-    broadcast_case<int32_t>(communicator, count);
-    broadcast_case<uint8_t>(communicator, count);
-    all_to_all_case<float>(communicator, count);
-    all_to_all_case<uint8_t>(communicator, count);
-    ring_case(communicator, count);
-    scan_case(communicator, count);
+    const std::vector<Slice> uneven = uneven_slices(communicator.size(), count);
+    const std::vector<Slice> equal = equal_slices(count, communicator.size());
+    all_reduce_case<int64_t>(communicator, place, count);
+    all_reduce_case<float>(communicator, place, count);
+    all_reduce_case<double>(communicator, place, count);
+    for (const std::vector<Slice>& slices : {uneven, equal}) {
+      reduce_scatter_case<int64_t>(communicator, place, slices);
+      reduce_scatter_case<float>(communicator, place, slices);
+      all_gather_case<int64_t>(communicator, place, slices);
+      all_gather_case<uint8_t>(communicator, place, slices);
+    }
+    broadcast_case<int32_t>(communicator, place, count);
+    broadcast_case<uint8_t>(communicator, place, count);
+    all_to_all_case<float>(communicator, place, count);
+    all_to_all_case<uint8_t>(communicator, place, count);
+    ring_case(communicator, place, count);
   }
-  side_by_side_case(communicator);
+  side_by_side_case(communicator, place);
+}
+
+inline void all_cases(Communicator& communicator) {
+  HostPlace host;
+  placed_cases(communicator, host);
+  for (const int64_t count : {0, 1, 7, 3000}) scan_case(communicator, count);
   rank_order_case(communicator);
   split_case(communicator);
   text_case(communicator);

@@ -1,0 +1,92 @@
+// The watchdog over what a rank has on its communication stream: finds operations that pass their
+// deadline and errors that NCCL reports, and sees to it that the rank then ends.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "comm/nccl_calls.h"
+
+namespace reformer::nccl {
+
+/// Operations that were put on the communication stream together.
+struct Launch {
+  std::string description;
+  std::chrono::milliseconds timeout{};
+  Event ready;  // on the compute stream: what they need is there
+  Event done;   // on the communication stream
+
+  // Guarded by the watchdog.
+  std::optional<std::chrono::steady_clock::time_point> begun{};
+  bool complete = false;
+  std::vector<std::function<void()>> then{};  // to be called once complete
+};
+
+/// Two threads. One asks CUDA and NCCL, and may get stuck in that; the other one only looks at the
+/// clock.
+class Watchdog {
+ public:
+  struct Setup {
+    std::string who;  // "rank 1 on node7"
+    int device = 0;
+    std::function<std::string()> find_error;  // that NCCL reports; empty if there is none
+    std::function<void()> abort;              // of all communicators; may hang
+  };
+  explicit Watchdog(Setup setup);
+  /// REQUIRES: nothing is under way, or something failed.
+  ~Watchdog();
+  Watchdog(const Watchdog&) = delete;
+  Watchdog& operator=(const Watchdog&) = delete;
+
+  /// Watches from now on. Launches are complete in the order of these calls.
+  void watch(std::shared_ptr<Launch> launch);
+  /// Calls `then` once the launch is complete, maybe at once, maybe on another thread.
+  void when_complete(Launch& launch, const std::function<void()>& then);
+  /// Returns when nothing is under way any more, or something failed.
+  void wait_until_idle();
+
+  /// Throws CommError once something has failed.
+  void require_sound();
+  bool has_failed();
+  /// From now on nothing works any more, because of `reason`, unless something failed before.
+  /// Returns when NCCL is aborted.
+  void fail(const std::string& reason);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using Lock = std::unique_lock<std::mutex>;
+
+  void poll();
+  bool look_at_first(Lock& lock);
+  void guard();
+  std::optional<std::string> find_overdue() const;
+  void begin_failure(const std::string& reason);
+  void end_failure(Lock& lock);
+  void acknowledge(Lock& lock);
+
+  const Setup setup_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  // All guarded by mutex_.
+  std::deque<std::shared_ptr<Launch>> under_way_;
+  std::optional<Clock::time_point> asking_since_;  // the poller is in CUDA or NCCL
+  std::string failure_;                            // empty while all is well
+  Clock::time_point failed_at_{};
+  bool aborted_ = false;       // after a failure: nothing touches memory any more
+  bool acknowledged_ = false;  // the rank knows of the failure
+  bool stopping_ = false;
+  bool polling_ = true;
+
+  std::thread poller_;
+  std::thread guard_;
+};
+
+}  // namespace reformer::nccl
