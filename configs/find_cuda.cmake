@@ -1,7 +1,7 @@
 # REFORMER_CUDA=AUTO|ON|OFF: whether the CUDA backend is built. Sets REFORMER_HAS_CUDA, and with it
 # the language CUDA and the targets CUDA::cudart and CUDA::cublasLt. nvcc is looked for in PATH, CUDACXX,
 # CUDA_HOME and /usr/local/cuda.
-set(REFORMER_CUDA OFF CACHE STRING "Build the CUDA backend: AUTO, ON or OFF")
+set(REFORMER_CUDA AUTO CACHE STRING "Build the CUDA backend: AUTO, ON or OFF")
 set_property(CACHE REFORMER_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(REFORMER_NVCC_MINIMUM 12.8)
 

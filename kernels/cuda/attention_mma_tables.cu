@@ -142,10 +142,6 @@ View make_dots(Runtime& runtime, const AttentionArgs& args, const View& a, const
 
 }  // namespace
 
-bool corrects_duplicates(const AttentionPattern& pattern) {
-  return is_hashed(pattern.kind) && pattern.correct_duplicates && pattern.rounds > 1;
-}
-
 SlotTables make_slot_tables(Runtime& runtime, const AttentionArgs& args, PairGroup pairs,
                             bool backward) {
   const AttentionPattern& pattern = args.pattern;

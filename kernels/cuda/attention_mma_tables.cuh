@@ -51,8 +51,6 @@ View make_key_scales(Runtime& runtime, const AttentionArgs& args);
 /// [B, H, T] in the workspace: dout·out of each token and head.
 View make_deltas(Runtime& runtime, const AttentionBackwardArgs& args);
 
-bool corrects_duplicates(const AttentionPattern& pattern);
-
 /// The slots around one round of one pair. They are counted from the start of the round, and may
 /// lie in the rounds beside it: −T <= slot < 2T.
 class RoundSlots {

@@ -3,10 +3,10 @@
 #
 # PTX_STAND_INS is true where the stand-ins can be built: with the CUDA toolkit, and without
 # sanitizers, which would have to be loaded before everything else.
-find_program(NVCC nvcc HINTS /usr/local/cuda/bin)
 set(PTX_STAND_INS OFF)
-if(NVCC AND NOT REFORMER_SANITIZE)
+if(REFORMER_HAS_CUDA AND NOT REFORMER_SANITIZE)
   set(PTX_STAND_INS ON)
+  set(NVCC ${REFORMER_NVCC})
   file(REAL_PATH ${NVCC} nvcc)
   cmake_path(GET nvcc PARENT_PATH nvcc_folder)
   cmake_path(GET nvcc_folder PARENT_PATH PTX_CUDA_FOLDER)
