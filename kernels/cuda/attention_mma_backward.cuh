@@ -40,32 +40,14 @@ class BackwardBlock {
   __device__ __forceinline__ void run() {
     describe_block();
     const bool shared = block_.shared_query_key;
-    const int own = first_slot_ / kMovingRows;
-    const int own_end = shared ? own + kBlockSlots / kMovingRows : own;
-    const TileWalk queries(seeing_, kMovingRows, own, own_end);
-    const TileWalk keys(seen_, kMovingRows, own, own_end);
-    const int steps = queries.count() + keys.count();
-    const auto slot_of = [&](int step) {
-      const bool is_query = step < queries.count();
-      return (is_query ? queries.tile(step) : keys.tile(step - queries.count())) * kMovingRows;
-    };
-    const auto load_step = [&](int step) {
-      if (step < steps) {
-        load(step, step < queries.count(), slot_of(step), next_token_);
-        if (step + 1 < steps) {
-          next_token_ = fetch_token(step + 1 < queries.count(), slot_of(step + 1));
-        }
-      }
-      commit_copies();
-    };
-    if (steps > 0) next_token_ = fetch_token(queries.count() > 0, slot_of(0));
+    if (memory_.path->steps() > 0) next_token_ = fetch_token(0);
     load_own();
     load_step(0);
     load_step(1);
     wait_for_copies<2>();
     __syncthreads();
 
-    add_all_queries(queries.count(), slot_of, load_step);
+    add_all_queries();
     if (shared) {
       project_key_gradients();
     } else {
@@ -73,15 +55,7 @@ class BackwardBlock {
       load_own_queries();
     }
     hold_own_queries();
-    if (shared) add_keys(memory_.own_as_keys(), first_slot_, kBlockSlots);
-    for (int step = queries.count(); step < steps; ++step) {
-      wait_for_copies<1>();
-      __syncthreads();
-      add_keys(memory_.stage(step), slot_of(step), kMovingRows);
-      __syncthreads();
-      load_step(step + 2);
-    }
-    wait_for_copies<0>();
+    add_all_keys();
     store_rows(gradients_, args_.dquery_sums, args_.dquery);
   }
 
@@ -103,14 +77,26 @@ class BackwardBlock {
     const int slot = first_slot_ + row;
     if (row < kBlockSlots) describe(row, slot < slots_.length());
     __syncthreads();
-    seen_ = hull_of_block(memory_.seen);
-    seeing_ = hull_of_block(memory_.seeing);
+    choose_path();
     if (first_slot_ + kBlockSlots <= slots_.length()) return;
     // Behind the round's end stand those of the next round: nobody to write for, but seen by, or
     // seeing, others here.
-    __syncthreads();
     if (row < kBlockSlots && slot >= slots_.length()) {
-      describe(row, contains(seen_, slot) || contains(seeing_, slot));
+      describe(row, contains(memory_.path->seen, slot) || contains(memory_.path->seeing, slot));
+    }
+    __syncthreads();
+  }
+
+  __device__ __forceinline__ void choose_path() const {
+    const int own = first_slot_ / kMovingRows;
+    const int own_end = block_.shared_query_key ? own + kBlockSlots / kMovingRows : own;
+    const int2 seeing = hull_of_block(memory_.seeing);
+    const int2 seen = hull_of_block(memory_.seen);
+    if (threadIdx.x == 0) {
+      *memory_.path = {.seeing = seeing,
+                       .seen = seen,
+                       .queries = TileWalk(seeing, kMovingRows, own, own_end),
+                       .keys = TileWalk(seen, kMovingRows, own, own_end)};
     }
     __syncthreads();
   }
@@ -129,6 +115,7 @@ class BackwardBlock {
     memory_.lse[row] = counts ? args_.lse[place_.list + token] : 0.0f;
     memory_.delta[row] = counts ? args_.delta[place_.list + token] : 0.0f;
     if constexpr (kWork == PairWork::kDuplicates) {
+#pragma unroll 1
       for (int round = 0; round < block_.rounds; ++round) {
         memory_.seen_in[round * kBlockSlots + row] =
             counts ? *slots_.token_seen(round, token) : nothing;
@@ -189,13 +176,21 @@ class BackwardBlock {
   }
 
   /// The token in this lane's row of a tile, negative if nobody here needs it.
-  __device__ __forceinline__ int fetch_token(bool is_query, int first) const {
-    const int slot = first + moving_row();
-    return contains(is_query ? seeing_ : seen_, slot) ? slots_.token(slot) : -1;
+  __device__ __forceinline__ int fetch_token(int step) const {
+    const int slot = memory_.path->tile(step) * kMovingRows + moving_row();
+    return contains(memory_.path->slots(step), slot) ? slots_.token(slot) : -1;
   }
 
-  __device__ __forceinline__ void load(int step, bool is_query, int first, int token) const {
+  __device__ __forceinline__ void load_step(int step) {
+    const int steps = memory_.path->steps();
+    if (step < steps) load(step, next_token_);
+    if (step + 1 < steps) next_token_ = fetch_token(step + 1);
+    commit_copies();
+  }
+
+  __device__ __forceinline__ void load(int step, int token) const {
     const Stage stage = memory_.stage(step);
+    const bool is_query = memory_.path->is_query(step);
     const __nv_bfloat16* scored = is_query ? block_.query : block_.key;
     const __nv_bfloat16* valued = is_query ? args_.dout : block_.value;
     gather_rows<D, kMovingRows>(shared_address(stage.scored), scored + place_.activation,
@@ -207,7 +202,7 @@ class BackwardBlock {
     const size_t in_list = place_.list + max(token, 0);
     stage.position[row] = token < 0 ? kMaskedPosition : token;
     if (is_query) {
-      const int slot = first + row;
+      const int slot = memory_.path->tile(step) * kMovingRows + row;
       stage.seen[row] = token < 0 ? make_int2(slot, slot) : slots_.seen(slot);
       if constexpr (kWork != PairWork::kPlain) stage.round[row] = slots_.round(slot);
       copy_async_4(stage.lse + row, args_.lse + in_list, token >= 0);
@@ -220,6 +215,7 @@ class BackwardBlock {
 
   __device__ __forceinline__ void load_counted(const Stage& stage, bool is_query, int row,
                                                int token) const {
+#pragma unroll 1
     for (int round = 0; round < block_.rounds; ++round) {
       const int at = round * kMovingRows + row;
       if (is_query) {
@@ -305,19 +301,17 @@ class BackwardBlock {
 
   // ---- first walk: rows are keys, columns are queries that see them ----
 
-  template <typename SlotOf, typename LoadStep>
-  __device__ __forceinline__ void add_all_queries(int steps, const SlotOf& slot_of,
-                                                  const LoadStep& load_step) {
+  __device__ __forceinline__ void add_all_queries() {
     hold(scored_, memory_.scored);
     hold(valued_, memory_.values);
     Sums dvalue = {};
     if (block_.shared_query_key) {
       add_queries(memory_.own_as_queries(), first_slot_, kBlockSlots, dvalue);
     }
-    for (int step = 0; step < steps; ++step) {
+    for (int step = 0; memory_.path->is_query(step); ++step) {
       wait_for_copies<1>();
       __syncthreads();
-      add_queries(memory_.stage(step), slot_of(step), kMovingRows, dvalue);
+      add_queries(memory_.stage(step), memory_.path->tile(step) * kMovingRows, kMovingRows, dvalue);
       __syncthreads();
       load_step(step + 2);
     }
@@ -427,6 +421,18 @@ class BackwardBlock {
 
   // ---- second walk: rows are queries, columns are keys that they see ----
 
+  __device__ __forceinline__ void add_all_keys() {
+    if (block_.shared_query_key) add_keys(memory_.own_as_keys(), first_slot_, kBlockSlots);
+    for (int step = memory_.path->queries.count(); step < memory_.path->steps(); ++step) {
+      wait_for_copies<1>();
+      __syncthreads();
+      add_keys(memory_.stage(step), memory_.path->tile(step) * kMovingRows, kMovingRows);
+      __syncthreads();
+      load_step(step + 2);
+    }
+    wait_for_copies<0>();
+  }
+
   __device__ __forceinline__ void add_keys(const Stage& stage, int slot, int rows) {
     const WarpRange seen(memory_.seen + warp_row_);
     const int warp_slot = first_slot_ + warp_row_;
@@ -501,8 +507,6 @@ class BackwardBlock {
   const RoundSlots slots_;
   const int first_slot_;
   const int warp_row_;  // first of the warp's 16
-  int2 seen_ = {};      // by any query of the block
-  int2 seeing_ = {};    // any key of the block
   int next_token_ = 0;
 
   uint32_t scored_[kHeld][4];  // the block's keys, then its queries
@@ -519,7 +523,7 @@ constexpr int backward_blocks(int head_dim, PairWork work) {
 template <int D, PairWork kWork>
 __global__ void __launch_bounds__(kBlockThreads, backward_blocks(D, kWork))
     attention_backward_mma(const __grid_constant__ AttentionBackwardBlockArgs args) {
-  extern __shared__ __align__(128) std::byte shared[];
+  extern __shared__ __align__(kTileAlignment) std::byte shared[];
   BackwardBlock<D, kWork>(args, shared).run();
 }
 

@@ -10,6 +10,22 @@ constexpr int moving_rows(int head_dim) {
   return head_dim <= 32 ? 64 : 32;
 }
 
+/// What a block walks over: first the queries that see its keys, then the keys that its queries
+/// see. It is in shared memory since registers are short.
+struct BackwardPath {
+  int2 seeing;  // slots of queries
+  int2 seen;    // slots of keys
+  TileWalk queries;
+  TileWalk keys;
+
+  __device__ __forceinline__ int steps() const { return queries.count() + keys.count(); }
+  __device__ __forceinline__ bool is_query(int step) const { return step < queries.count(); }
+  __device__ __forceinline__ int tile(int step) const {
+    return is_query(step) ? queries.tile(step) : keys.tile(step - queries.count());
+  }
+  __device__ __forceinline__ int2 slots(int step) const { return is_query(step) ? seeing : seen; }
+};
+
 template <int D>
 struct BackwardMemory {
   /// Queries and their output gradients, or keys and values. Arrays are by row; `seen_in` and
@@ -43,6 +59,7 @@ struct BackwardMemory {
     delta = carver.take<float>(kBlockSlots);
     seen_in = carver.take<int2>(kBlockSlots * counted_rounds);
     slot_in = carver.take<int>(kBlockSlots * counted_rounds);
+    path = carver.take<BackwardPath>(1);
     first = take_stage(counted_rounds);
     const int before = carver.used();
     take_stage(counted_rounds);
@@ -82,6 +99,7 @@ struct BackwardMemory {
   float* delta = nullptr;
   int2* seen_in = nullptr;
   int* slot_in = nullptr;
+  BackwardPath* path = nullptr;
   // Of those that pass by:
   Stage first = {};
   int stage_bytes = 0;

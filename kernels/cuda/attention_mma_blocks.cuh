@@ -151,8 +151,8 @@ class SharedCarver {
   template <typename T>
   constexpr T* take(int count) {
     std::byte* const piece = begin_ + used_;
-    // Tiles begin at multiples of 128 bytes, and LaneValues reads pairs of values.
-    used_ += (count * static_cast<int>(sizeof(T)) + 127) / 128 * 128;
+    const int bytes = count * static_cast<int>(sizeof(T));
+    used_ += (bytes + kTileAlignment - 1) / kTileAlignment * kTileAlignment;
     return reinterpret_cast<T*>(piece);
   }
   constexpr int used() const { return used_; }

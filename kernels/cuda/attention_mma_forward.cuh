@@ -169,6 +169,7 @@ class ForwardBlock {
     memory_.query_round[row] = block_.round;
     memory_.query_seen[row] = exists ? slots_.seen(slot) : nothing;
     if constexpr (kWork == PairWork::kDuplicates) {
+#pragma unroll 1
       for (int round = 0; round < block_.rounds; ++round) {
         memory_.query_seen_in[round * kBlockSlots + row] =
             token >= 0 ? *slots_.token_seen(round, token) : nothing;
@@ -197,6 +198,7 @@ class ForwardBlock {
     stage.position[row] = token < 0 ? kMaskedPosition : token;
     copy_async_4(stage.key_scale + row, block_.key_scale + place_.list + max(token, 0), token >= 0);
     if constexpr (kWork == PairWork::kDuplicates) {
+#pragma unroll 1
       for (int round = 0; round < block_.rounds; ++round) {
         copy_async_4(stage.slot_in + round * kBlockSlots + row,
                      slots_.token_slot(round, max(token, 0)), token >= 0);
@@ -457,7 +459,7 @@ constexpr int forward_blocks(int head_dim) {
 template <int D, PairWork kWork>
 __global__ void __launch_bounds__(kBlockThreads, forward_blocks(D))
     attention_forward(const __grid_constant__ AttentionForwardArgs args) {
-  extern __shared__ __align__(128) std::byte shared[];
+  extern __shared__ __align__(kTileAlignment) std::byte shared[];
   ForwardBlock<D, kWork>(args, shared).run();
 }
 

@@ -127,6 +127,8 @@ __device__ __forceinline__ float quad_max(float x) {
 
 // ---- tiles -----------------------------------------------------------------------------------
 
+inline constexpr int kTileAlignment = 256;
+
 /// Rows of D BFloat16 in shared memory. The 16-byte pieces of a row are permuted so that the eight
 /// rows that ldmatrix reads at a time lie in different banks.
 template <int D>
@@ -134,16 +136,17 @@ struct SharedTile {
   static constexpr int kRowBytes = 2 * D;
   static constexpr int kPieces = D / 8;  // of 16 bytes
 
-  /// Address of a piece. REQUIRES: `base` is a multiple of 128.
+  /// Address of a piece. REQUIRES: `base` is a multiple of kTileAlignment, so that what is added
+  /// to it may be exclusive-ored, and the pieces of one row are one instruction apart.
   static __device__ __forceinline__ uint32_t at(uint32_t base, int row, int piece) {
     const int swizzle = D >= 64 ? row & 7 : row >> 1 & 3;
-    return base + row * kRowBytes + ((piece ^ swizzle) << 4);
+    return (base + row * kRowBytes) ^ (swizzle << 4) ^ (piece << 4);
   }
 
   /// A fragment: rows [row, row + 16), columns [16·k, 16·k + 16).
   static __device__ __forceinline__ void load_a(uint32_t (&a)[4], uint32_t base, int row, int k) {
     const int lane = threadIdx.x % kWarp;
-    load_matrices(a, at(base, row + (lane & 15), 2 * k + (lane >> 4)));
+    load_matrices(a, at(base, row + (lane & 15), 2 * k ^ (lane >> 4)));
   }
 
   /// B fragments {b0, b1} and {b2, b3} of the transpose: 16 rows of the tile are the columns of two
@@ -151,14 +154,14 @@ struct SharedTile {
   static __device__ __forceinline__ void load_b_transposed(uint32_t (&b)[4], uint32_t base, int row,
                                                            int k) {
     const int lane = threadIdx.x % kWarp;
-    load_matrices(b, at(base, row + (lane & 7) + ((lane >> 4) << 3), 2 * k + (lane >> 3 & 1)));
+    load_matrices(b, at(base, row + (lane & 7) + ((lane >> 4) << 3), 2 * k ^ (lane >> 3 & 1)));
   }
 
   /// B fragments {b0, b1} and {b2, b3}: 16 rows of the tile are their depth, columns [16·n, 16·n +
   /// 16) the columns of both.
   static __device__ __forceinline__ void load_b(uint32_t (&b)[4], uint32_t base, int row, int n) {
     const int lane = threadIdx.x % kWarp;
-    load_matrices_transposed(b, at(base, row + (lane & 15), 2 * n + (lane >> 4)));
+    load_matrices_transposed(b, at(base, row + (lane & 15), 2 * n ^ (lane >> 4)));
   }
 
   /// The pair of elements that C fragment `n` holds in `row`, for this lane.
