@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/attention_mma_blocks.cuh"
+#include "kernels/lsh_layout.h"
 
 namespace reformer::cuda {
 
