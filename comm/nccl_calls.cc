@@ -72,7 +72,7 @@ Handles::Result Handles::query(ncclComm_t handle) {
 Handles::Result Handles::state_of(ncclComm_t* handle) {
   const std::lock_guard lock(mutex_);
   if (aborted_) return {.error = "NCCL was aborted"};
-  return query(*handle);
+  return *handle == nullptr ? Result{.in_progress = true} : query(*handle);
 }
 
 Handles::Result Handles::errors() {

@@ -49,7 +49,8 @@ class Handles {
     if (aborted_) return {.error = "NCCL was aborted"};
     return result_of(name, call());
   }
-  /// The state of one communicator, or the first error of any.
+  /// The state of one communicator, in progress too while NCCL has not written its handle, or the
+  /// first error of any.
   Result state_of(ncclComm_t* handle);
   Result errors();
 

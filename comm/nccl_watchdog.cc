@@ -83,6 +83,18 @@ void Watchdog::wait_until_idle() {
   changed_.wait(lock, [this] { return under_way_.empty() || !failure_.empty(); });
 }
 
+Watchdog::Call::Call(Watchdog& watchdog, std::string description, std::chrono::milliseconds timeout)
+    : watchdog_(watchdog) {
+  const Lock lock(watchdog_.mutex_);
+  watchdog_.call_ = Wait{std::move(description), Clock::now(), timeout};
+  watchdog_.changed_.notify_all();
+}
+
+Watchdog::Call::~Call() {
+  const Lock lock(watchdog_.mutex_);
+  watchdog_.call_.reset();
+}
+
 void Watchdog::require_sound() {
   Lock lock(mutex_);
   if (failure_.empty()) return;
@@ -98,6 +110,13 @@ bool Watchdog::has_failed() {
 void Watchdog::fail(const std::string& reason) {
   Lock lock(mutex_);
   begin_failure(reason);
+  acknowledge(lock);
+}
+
+void Watchdog::fail_in_nccl(const std::string& what, const std::string& error) {
+  Lock lock(mutex_);
+  const std::string& failed = under_way_.empty() ? what : under_way_.front()->description;
+  begin_failure(fmt::format("{}: {}", failed, error));
   acknowledge(lock);
 }
 
@@ -164,7 +183,7 @@ void Watchdog::guard() {
   Lock lock(mutex_);
   while (!stopping_) {
     if (!failure_.empty()) return end_failure(lock);
-    if (under_way_.empty()) {
+    if (under_way_.empty() && !call_) {
       changed_.wait(lock);
     } else if (const std::optional<std::string> overdue = find_overdue()) {
       begin_failure(*overdue);
@@ -178,13 +197,18 @@ void Watchdog::guard() {
 
 /// Operations run one after the other, so the first one's deadline is the next to pass.
 std::optional<std::string> Watchdog::find_overdue() const {
+  const Clock::time_point now = Clock::now();
+  if (call_ && now > call_->since + call_->timeout) {
+    return fmt::format("{}: NCCL has not returned for {}", call_->description,
+                       reformer::describe(call_->timeout));
+  }
+  if (under_way_.empty()) return std::nullopt;
   const Launch& first = *under_way_.front();
-  const Clock::time_point latest_begin = Clock::now() - first.timeout;
-  if (first.begun && *first.begun < latest_begin) {
+  if (first.begun && now > *first.begun + first.timeout) {
     return fmt::format("{} has waited {} for the other ranks", first.description,
                        reformer::describe(first.timeout));
   }
-  if (asking_since_ && *asking_since_ < latest_begin) {
+  if (asking_since_ && now > *asking_since_ + first.timeout) {
     return fmt::format("{}: the GPU has not answered for {}", first.description,
                        reformer::describe(first.timeout));
   }

@@ -53,16 +53,37 @@ class Watchdog {
   /// Returns when nothing is under way any more, or something failed.
   void wait_until_idle();
 
+  /// While it lives, the rank is in a call of NCCL that has to return within `timeout`.
+  class Call {
+   public:
+    Call(Watchdog& watchdog, std::string description, std::chrono::milliseconds timeout);
+    ~Call();
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+
+   private:
+    Watchdog& watchdog_;
+  };
+
   /// Throws CommError once something has failed.
   void require_sound();
   bool has_failed();
   /// From now on nothing works any more, because of `reason`, unless something failed before.
   /// Returns when NCCL is aborted.
   void fail(const std::string& reason);
+  /// The same for an error that NCCL reports: of the first operation under way, or else of `what`.
+  void fail_in_nccl(const std::string& what, const std::string& error);
 
  private:
   using Clock = std::chrono::steady_clock;
   using Lock = std::unique_lock<std::mutex>;
+
+  /// Something that the rank waits for.
+  struct Wait {
+    std::string description;
+    Clock::time_point since;
+    std::chrono::milliseconds timeout;
+  };
 
   void poll();
   bool look_at_first(Lock& lock);
@@ -78,6 +99,7 @@ class Watchdog {
   // All guarded by mutex_.
   std::deque<std::shared_ptr<Launch>> under_way_;
   std::optional<Clock::time_point> asking_since_;  // the poller is in CUDA or NCCL
+  std::optional<Wait> call_;                       // the rank is in NCCL
   std::string failure_;                            // empty while all is well
   Clock::time_point failed_at_{};
   bool aborted_ = false;       // after a failure: nothing touches memory any more

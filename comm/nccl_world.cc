@@ -16,7 +16,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::microseconds kPause{50};
+// NCCL mostly takes microseconds to put an operation on a stream; the first time it makes
+// connections.
+constexpr std::chrono::milliseconds kEagerPolling{1};
+constexpr std::chrono::microseconds kPause{100};
 
 ncclConfig_t non_blocking() {
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
@@ -56,13 +59,47 @@ World::~World() {
   cudaStreamDestroy(stream_);
 }
 
+template <typename Call>
+void World::run(const Work& work, ncclComm_t* handle, const Call& call) {
+  watchdog_->require_sound();
+  Handles::Result begun;
+  {
+    const Watchdog::Call watched(*watchdog_, work.what, work.timeout);
+    begun = handles_->run(work.name, call);
+  }
+  // Some calls do not say that they are in progress, and none is to blame for an error before it.
+  settle(work, handle);
+  if (!begun.error.empty()) fail(fmt::format("{}: {}", work.what, begun.error));
+}
+
+void World::settle(const Work& work, ncclComm_t* handle) {
+  const Clock::time_point begin = Clock::now();
+  for (;;) {
+    const Handles::Result state = handles_->state_of(handle);
+    watchdog_->require_sound();
+    if (!state.error.empty()) {
+      watchdog_->fail_in_nccl(work.what, state.error);
+      watchdog_->require_sound();
+    }
+    if (!state.in_progress) return;
+    const auto waited = Clock::now() - begin;
+    if (waited > work.timeout) {
+      fail(fmt::format("{} has waited {} for the other ranks to begin", work.what,
+                       reformer::describe(work.timeout)));
+    }
+    if (waited < kEagerPolling) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(kPause);
+    }
+  }
+}
+
 Group World::meet(const ncclUniqueId& id, int rank, int size, std::chrono::milliseconds timeout) {
   const Group group{.handle = handles_->add(), .rank = rank, .size = size};
   ncclConfig_t config = non_blocking();
-  const Handles::Result begun = handles_->run("ncclCommInitRankConfig", [&] {
-    return ncclCommInitRankConfig(group.handle, size, id, rank, &config);
-  });
-  settle(begun, group.handle, "the meeting of all ranks", timeout);
+  run({"the meeting of all ranks", "ncclCommInitRankConfig", timeout}, group.handle,
+      [&] { return ncclCommInitRankConfig(group.handle, size, id, rank, &config); });
   return group;
 }
 
@@ -70,17 +107,14 @@ Group World::split(const Group& parent, int color, const std::string& descriptio
                    std::chrono::milliseconds timeout) {
   Group group{.handle = handles_->add()};
   ncclConfig_t config = non_blocking();
-  const Handles::Result begun = handles_->run("ncclCommSplit", [&] {
-    return ncclCommSplit(*parent.handle, color, parent.rank, group.handle, &config);
-  });
   // The parent is in progress until the new communicator is there, which may then be so itself.
-  settle(begun, parent.handle, description, timeout);
-  settle({.in_progress = true}, group.handle, description, timeout);
-  const Handles::Result place = handles_->run("ncclCommUserRank", [&] {
-    const ncclResult_t result = ncclCommUserRank(*group.handle, &group.rank);
-    return result == ncclSuccess ? ncclCommCount(*group.handle, &group.size) : result;
-  });
-  settle(place, group.handle, description, timeout);
+  run({description, "ncclCommSplit", timeout}, parent.handle,
+      [&] { return ncclCommSplit(*parent.handle, color, parent.rank, group.handle, &config); });
+  settle({description, "ncclCommSplit", timeout}, group.handle);
+  run({description, "ncclCommUserRank", timeout}, group.handle,
+      [&] { return ncclCommUserRank(*group.handle, &group.rank); });
+  run({description, "ncclCommCount", timeout}, group.handle,
+      [&] { return ncclCommCount(*group.handle, &group.size); });
   return group;
 }
 
@@ -88,13 +122,13 @@ void World::leave(const Group& group, std::chrono::milliseconds timeout) {
   if (std::uncaught_exceptions() > 0) watchdog_->fail("this rank has failed");
   if (watchdog_->has_failed()) return;
   watchdog_->wait_until_idle();
-  const std::string what = "the end of a group";
   try {
-    settle(handles_->run("ncclCommFinalize", [&] { return ncclCommFinalize(*group.handle); }),
-           group.handle, what, timeout);
+    run({"the end of a group", "ncclCommFinalize", timeout}, group.handle,
+        [&] { return ncclCommFinalize(*group.handle); });
+    const Watchdog::Call watched(*watchdog_, "the end of a group", timeout);
     const Handles::Result destroyed =
         handles_->run("ncclCommDestroy", [&] { return ncclCommDestroy(*group.handle); });
-    if (!destroyed.error.empty()) fail(fmt::format("{}: {}", what, destroyed.error));
+    if (!destroyed.error.empty()) throw CommError("[nccl] " + destroyed.error);
     handles_->remove(group.handle);
   } catch (const CommError& error) {
     fmt::print(stderr, "reformer: {}\n", error.what());
@@ -122,16 +156,17 @@ void World::launch(const std::vector<std::shared_ptr<Started>>& operations) {
                                                       .done = events_->take()});
   check(cudaEventRecord(launch->ready.get(), compute_stream_), "cudaEventRecord");
   check(cudaStreamWaitEvent(stream_, launch->ready.get(), 0), "cudaStreamWaitEvent");
-  const Handles::Result begun = handles_->run("ncclGroupEnd", [&] {
+  // Only after that is the operation on the stream, so that the event comes behind it.
+  run({launch->description, "ncclGroupEnd", launch->timeout}, first.group.handle, [&] {
     ncclResult_t result = ncclGroupStart();
     for (const std::shared_ptr<Started>& each : operations) {
-      if (result == ncclSuccess) result = enqueue(each->operation, each->group, stream_);
+      if (result != ncclSuccess) break;
+      result = enqueue(each->operation, each->group, stream_);
+      if (result == ncclInProgress) result = ncclSuccess;
     }
     const ncclResult_t ended = ncclGroupEnd();
     return result == ncclSuccess ? ended : result;
   });
-  // Not before that is the operation on the stream, and the event behind it.
-  settle(begun, first.group.handle, launch->description, launch->timeout);
   check(cudaEventRecord(launch->done.get(), stream_), "cudaEventRecord");
   watchdog_->watch(launch);
   for (const std::shared_ptr<Started>& each : operations) each->launch = launch;
@@ -169,22 +204,6 @@ void World::give_up(const Started& started) {
     }
     std::this_thread::sleep_for(kPause);
   }
-}
-
-void World::settle(Handles::Result begun, ncclComm_t* handle, const std::string& what,
-                   std::chrono::milliseconds timeout) {
-  const Clock::time_point deadline = Clock::now() + timeout;
-  while (begun.in_progress) {
-    begun = handles_->state_of(handle);
-    if (!begun.in_progress) break;
-    watchdog_->require_sound();
-    if (Clock::now() > deadline) {
-      fail(fmt::format("{} has waited {} for the other ranks to begin", what,
-                       reformer::describe(timeout)));
-    }
-    std::this_thread::sleep_for(kPause);
-  }
-  if (!begun.error.empty()) fail(fmt::format("{}: {}", what, begun.error));
 }
 
 void World::fail(const std::string& reason) {

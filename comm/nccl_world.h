@@ -56,9 +56,16 @@ class World {
  private:
   void launch(const std::vector<std::shared_ptr<Started>>& operations);
   void launch_messages(ncclComm_t* handle);
-  /// Waits until what `begun` began on the communicator is no longer in progress.
-  void settle(Handles::Result begun, ncclComm_t* handle, const std::string& what,
-              std::chrono::milliseconds timeout);
+  /// Makes a call, named `name`, on behalf of `what`, and waits until the communicator is no longer
+  /// in progress. Throws CommError when it fails, or takes longer than `timeout`.
+  struct Work {
+    std::string what;
+    const char* name;
+    std::chrono::milliseconds timeout;
+  };
+  template <typename Call>
+  void run(const Work& work, ncclComm_t* handle, const Call& call);
+  void settle(const Work& work, ncclComm_t* handle);
   [[noreturn]] void fail(const std::string& reason);
 
   const cudaStream_t compute_stream_;

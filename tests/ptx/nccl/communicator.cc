@@ -17,6 +17,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::microseconds kPause{200};
 
+[[noreturn]] void hang() {
+  for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+}
+
 }  // namespace
 
 /// A group of calls.
@@ -120,6 +124,10 @@ ncclResult_t ncclComm::launch(std::vector<Call> calls, cudaStream_t stream) {
   {
     const std::lock_guard process_lock(process_->mutex);
     number = ++process_->operations;
+  }
+  if (process_->faults.has("call-hangs", number)) {
+    lock.unlock();
+    hang();
   }
   const uint64_t pretended = process_->faults.has("miscount", number) ? 1 : 0;
   launching_ = std::make_shared<Operation>(place_, std::move(calls), pretended);
@@ -240,9 +248,7 @@ ncclResult_t ncclComm::finalize() {
 }
 
 void ncclComm::abort() {
-  if (process_->faults.has("abort-hangs")) {
-    for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
-  }
+  if (process_->faults.has("abort-hangs")) hang();
   const std::lock_guard lock(mutex_);
   aborted_ = true;
   if (state_ != State::kFailed) fail(ncclInternalError, "aborted");

@@ -12,7 +12,7 @@ namespace reformer::ptx::nccl {
 Faults::Faults(const std::string& list) {
   static const std::regex kForm(
       "(init-hangs|split-hangs|abort-hangs)"
-      "|(stuck|async-error|miscount)@([0-9]+)|(late)@([0-9]+):([0-9]+)");
+      "|(call-hangs|stuck|async-error|miscount)@([0-9]+)|(late)@([0-9]+):([0-9]+)");
   std::istringstream items(list);
   for (std::string item; std::getline(items, item, ',');) {
     std::smatch match;

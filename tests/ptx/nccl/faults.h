@@ -3,6 +3,7 @@
 // NCCL_STANDIN_FAULT lists them, separated by commas:
 //   init-hangs      the first communicator never gets ready
 //   split-hangs     nor does one that is split off
+//   call-hangs@N    the call that launches operation N does not return
 //   stuck@N         operation N never ends, without an error
 //   async-error@N   nor does it here, and ncclCommGetAsyncError says why
 //   late@N:MS       operation N begins MS milliseconds late
