@@ -339,6 +339,12 @@ struct AdafactorArgs {
   float gradient_scale = 1;
 };
 
+/// What a device can do at most.
+struct DevicePeaks {
+  double bytes_per_second = 0;  // of its memory
+  double flops_per_second = 0;  // dense products of BFloat16
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -352,6 +358,9 @@ class Backend {
   /// The cudaStream_t that ops run on, for those who order other work around them; null where ops
   /// have finished when they return.
   virtual void* stream() const { return nullptr; }
+
+  /// Nothing where that is not known.
+  virtual std::optional<DevicePeaks> peaks() const { return std::nullopt; }
 
   /// Identifies everything that may change bits: backend, instruction set, library builds. Equal
   /// strings promise equal bits.

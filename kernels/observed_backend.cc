@@ -13,6 +13,7 @@ class ObservedBackend final : public Backend {
   std::string description() const override { return real_.description(); }
   std::string numeric_identity() const override { return real_.numeric_identity(); }
   bool computes_in(DType dtype) const override { return real_.computes_in(dtype); }
+  std::optional<DevicePeaks> peaks() const override { return real_.peaks(); }
   void* stream() const override { return real_.stream(); }
   std::unique_ptr<Backend> make_planner() const override { return real_.make_planner(); }
   size_t workspace_peak() const override { return real_.workspace_peak(); }

@@ -18,12 +18,6 @@ struct OpCost {
   }
 };
 
-/// What a device can do at most.
-struct DevicePeaks {
-  double bytes_per_second = 0;  // of its memory
-  double flops_per_second = 0;  // dense products of BFloat16
-};
-
 /// Query-key pairs per token and head, all rounds together: C / 2 per round in STRICT (buckets of C
 /// tokens), the whole neighbourhood in CHUNKED (2C, or 3C if not causal), what LOCAL and FULL show
 /// on average (1.5C and T / 2 if causal).

@@ -11,7 +11,7 @@
 
 #include "kernels/core/errors.h"
 #include "kernels/cpu/cpu_backend.h"
-#include "kernels/cuda/cuda_backend.h"
+#include "launch/device.h"
 #include "launch/device_report.h"
 #include "launch/exit_codes.h"
 #include "trainer/checks/check_model.h"
@@ -86,15 +86,13 @@ class Reporter {
 }  // namespace
 
 int check_device(const CheckDeviceOptions& options, const RankPlace& place) {
-  const CudaStatus status = cuda_status();
-  if (status.devices == 0) throw DeviceError(status.explanation);
-  const BackendMaker make_device = [&] { return make_cuda_backend(place.local_rank); };
+  const BackendMaker make_device = [&] { return make_cuda_backend_of_rank(place.world); };
   const std::unique_ptr<Backend> device = make_device();
   const std::unique_ptr<Backend> cpu = make_cpu_backend();
 
   DeviceReport report{.device = device->description(),
                       .numeric_identity = device->numeric_identity(),
-                      .peaks = cuda_peaks(place.local_rank)};
+                      .peaks = device->peaks()};
   Reporter reporter(report, place);
   reporter.say(fmt::format("{}\n", report.device));
   reporter.run([&] {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "comm/nccl.h"
 #include "kernels/core/errors.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cuda/cuda_backend.h"
@@ -14,18 +15,6 @@ using config::Execution;
 bool wants_cuda(Execution::Device device) {
   if (device == Execution::AUTO) return cuda_status().devices > 0;
   return device == Execution::CUDA;
-}
-
-std::unique_ptr<Backend> make_cuda_backend_of(const DevicePlace& place) {
-  const CudaStatus status = cuda_status();
-  if (status.devices == 0) throw DeviceError(status.explanation);
-  if (place.local_ranks > status.devices) {
-    throw DeviceError(fmt::format(
-        "this machine has {} CUDA device{} for {} ranks, and two ranks cannot share one; start one "
-        "rank for each, or set execution.device to CPU",
-        status.devices, status.devices == 1 ? "" : "s", place.local_ranks));
-  }
-  return make_cuda_backend(place.local_rank);
 }
 
 /// Settles BY_DEVICE.
@@ -43,15 +32,27 @@ Execution::Compute compute_on(const Backend& backend, Execution::Compute asked) 
 
 }  // namespace
 
-std::unique_ptr<Backend> make_backend(RunConfig& config, const DevicePlace& place) {
+std::unique_ptr<Backend> make_cuda_backend_of_rank(MpiWorld* world) {
+  const CudaStatus status = cuda_status();
+  if (status.devices == 0) throw DeviceError(status.explanation);
+  return make_cuda_backend(world == nullptr ? 0 : choose_device(*world));
+}
+
+std::unique_ptr<Backend> make_backend(RunConfig& config, int threads, MpiWorld* world) {
   Execution& execution = *config.run.mutable_execution();
-  std::unique_ptr<Backend> backend = wants_cuda(execution.device())
-                                         ? make_cuda_backend_of(place)
-                                         : make_cpu_backend(place.threads);
+  std::unique_ptr<Backend> backend =
+      wants_cuda(execution.device()) ? make_cuda_backend_of_rank(world) : make_cpu_backend(threads);
   execution.set_compute(compute_on(*backend, execution.compute()));
   config.model.compute_dtype =
       execution.compute() == Execution::BFLOAT16 ? DType::kBFloat16 : DType::kFloat32;
   return backend;
+}
+
+std::unique_ptr<Communicator> make_device_communicator(const RankPlace& place,
+                                                       const Backend& backend,
+                                                       std::chrono::milliseconds timeout) {
+  if (backend.stream() == nullptr || place.communicator.size() == 1) return nullptr;
+  return make_nccl_communicator(*place.world, backend.stream(), {.timeout = timeout});
 }
 
 }  // namespace reformer

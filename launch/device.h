@@ -1,6 +1,7 @@
 // Which device a rank computes on.
 #pragma once
 
+#include <chrono>
 #include <memory>
 
 #include "kernels/backend.h"
@@ -9,17 +10,20 @@
 
 namespace reformer {
 
-/// What the CPU backend, or the GPU that a rank has to itself, is chosen by.
-struct DevicePlace {
-  int threads = 0;      // of the CPU backend; 0: one for each core
-  int local_rank = 0;   // among the ranks on this machine: the number of its GPU
-  int local_ranks = 1;  // on this machine
-};
+/// The backend that execution.device asks for; one on the CPU has `threads` threads, 0 being one
+/// for each core. Writes into `config` what it leaves to the device: execution.compute, and with it
+/// the dtype of the model's activations. `world` is that of a RankPlace; each of its ranks gets a
+/// GPU to itself. Throws DeviceError when there is no such device, when two ranks would have to
+/// share a GPU, or when the device does not compute in execution.compute. Collective.
+std::unique_ptr<Backend> make_backend(RunConfig& config, int threads, MpiWorld* world = nullptr);
 
-/// The backend that execution.device asks for. Writes into `config` what it leaves to the device:
-/// execution.compute, and with it the dtype of the model's activations. Throws DeviceError when
-/// there is no such device, when two ranks would have to share a GPU, or when the device does not
-/// compute in execution.compute.
-std::unique_ptr<Backend> make_backend(RunConfig& config, const DevicePlace& place);
+/// The GPU of this rank. Throws DeviceError when there is none for it. Collective.
+std::unique_ptr<Backend> make_cuda_backend_of_rank(MpiWorld* world);
+
+/// The ranks of `place`, with NCCL for what lies on the GPUs that they compute on; null where
+/// place.communicator itself serves, for one rank or on CPUs. Collective.
+std::unique_ptr<Communicator> make_device_communicator(const RankPlace& place,
+                                                       const Backend& backend,
+                                                       std::chrono::milliseconds timeout);
 
 }  // namespace reformer

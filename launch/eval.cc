@@ -97,7 +97,7 @@ int run(const Arguments& arguments) {
   }
   const Dataset& dataset = *text.dataset;
   const std::unique_ptr<Backend> backend =
-      make_backend(config, {.threads = static_cast<int>(config.run.execution().threads())});
+      make_backend(config, static_cast<int>(config.run.execution().threads()));
   const MemoryPlan plan = plan_evaluation(config, rounds, arguments.decoded, backend.get());
   const std::string complaint = complaint_about_memory(plan, 1, backend.get());
   if (!complaint.empty()) throw DeviceError(complaint);

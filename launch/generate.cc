@@ -177,7 +177,7 @@ int run(Arguments arguments) {
   const auto prompt_tokens = static_cast<int64_t>(longest);
   const int64_t capacity = prompt_tokens + arguments.generation.max_tokens - 1;
   const std::unique_ptr<Backend> backend =
-      make_backend(config, {.threads = static_cast<int>(config.run.execution().threads())});
+      make_backend(config, static_cast<int>(config.run.execution().threads()));
   const MemoryPlan plan =
       plan_generation(config.model, sequences, prompt_tokens, capacity, backend.get());
   const std::string complaint = complaint_about_decoding_memory(plan, backend.get());

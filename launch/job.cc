@@ -70,8 +70,10 @@ int run_as_rank(const std::function<int(const RankPlace&)>& body) {
   }
   MpiWorld world;
   try {
-    const int code = body(
-        {.communicator = world.ranks(), .host = world.host(), .local_ranks = world.local_ranks()});
+    const int code = body({.communicator = world.ranks(),
+                           .host = world.host(),
+                           .local_ranks = world.local_ranks(),
+                           .world = &world});
     world.ranks().barrier("end of the run");
     return code;
   } catch (const std::exception& error) {

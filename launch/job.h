@@ -6,15 +6,16 @@
 #include <string>
 
 #include "comm/communicator.h"
+#include "comm/mpi.h"
 
 namespace reformer {
 
 /// What a rank knows of its place.
 struct RankPlace {
   Communicator& communicator;
-  std::string host;     // name of this machine
-  int local_rank = 0;   // among the ranks on this machine
-  int local_ranks = 1;  // on this machine
+  std::string host;           // name of this machine
+  int local_ranks = 1;        // on this machine
+  MpiWorld* world = nullptr;  // the job's ranks; null when this one is alone
 };
 
 /// Runs `body` as one rank of the job and returns its exit code. Whatever a rank throws ends the

@@ -39,6 +39,21 @@ double attribute(cudaDeviceAttr attribute, int device) {
   return value;
 }
 
+/// From its clocks and the arithmetic of its generation.
+std::optional<DevicePeaks> peaks_of(int device) {
+  const int capability =
+      static_cast<int>(10 * attribute(cudaDevAttrComputeCapabilityMajor, device) +
+                       attribute(cudaDevAttrComputeCapabilityMinor, device));
+  // Clocks are in kHz, and memory moves two words in each.
+  const double multiprocessor_clocks = 1e3 * attribute(cudaDevAttrClockRate, device) *
+                                       attribute(cudaDevAttrMultiProcessorCount, device);
+  const double bits_per_second = 2e3 * attribute(cudaDevAttrMemoryClockRate, device) *
+                                 attribute(cudaDevAttrGlobalMemoryBusWidth, device);
+  const double flops_per_second = 2 * multiply_adds_per_clock(capability) * multiprocessor_clocks;
+  if (flops_per_second == 0 || bits_per_second == 0) return std::nullopt;
+  return DevicePeaks{.bytes_per_second = bits_per_second / 8, .flops_per_second = flops_per_second};
+}
+
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(std::unique_ptr<cuda::Runtime> runtime)
@@ -52,6 +67,11 @@ class CudaBackend final : public Backend {
 
   bool computes_in(DType dtype) const override {
     return dtype == DType::kFloat32 || dtype == DType::kBFloat16;
+  }
+
+  std::optional<DevicePeaks> peaks() const override {
+    if (!runtime_.computes()) return std::nullopt;
+    return peaks_of(runtime_.device());
   }
 
   void* stream() const override { return runtime_.stream(); }
@@ -170,20 +190,6 @@ CudaStatus cuda_status() {
                                    status.devices, status.devices == 1 ? "" : "s", properties.name,
                                    version_of(runtime), version_of(driver));
   return status;
-}
-
-std::optional<DevicePeaks> cuda_peaks(int device) {
-  const int capability =
-      static_cast<int>(10 * attribute(cudaDevAttrComputeCapabilityMajor, device) +
-                       attribute(cudaDevAttrComputeCapabilityMinor, device));
-  // Clocks are in kHz, and memory moves two words in each.
-  const double multiprocessor_clocks = 1e3 * attribute(cudaDevAttrClockRate, device) *
-                                       attribute(cudaDevAttrMultiProcessorCount, device);
-  const double bits_per_second = 2e3 * attribute(cudaDevAttrMemoryClockRate, device) *
-                                 attribute(cudaDevAttrGlobalMemoryBusWidth, device);
-  const double flops_per_second = 2 * multiply_adds_per_clock(capability) * multiprocessor_clocks;
-  if (flops_per_second == 0 || bits_per_second == 0) return std::nullopt;
-  return DevicePeaks{.bytes_per_second = bits_per_second / 8, .flops_per_second = flops_per_second};
 }
 
 }  // namespace reformer

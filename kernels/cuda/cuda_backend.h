@@ -3,11 +3,9 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "kernels/backend.h"
-#include "kernels/op_cost.h"
 
 namespace reformer {
 
@@ -25,9 +23,5 @@ struct CudaStatus {
   std::string explanation;  // one line: the version and devices, or why there are none
 };
 CudaStatus cuda_status();
-
-/// From its clocks and the arithmetic of its generation; nothing where that is not known. REQUIRES:
-/// there is such a device.
-std::optional<DevicePeaks> cuda_peaks(int device);
 
 }  // namespace reformer

@@ -19,10 +19,6 @@ std::unique_ptr<Backend> make_cuda_planner() {
   throw DeviceError(kExplanation);
 }
 
-std::optional<DevicePeaks> cuda_peaks(int) {
-  return std::nullopt;
-}
-
 CudaStatus cuda_status() {
   return {.built = false, .devices = 0, .explanation = kExplanation};
 }

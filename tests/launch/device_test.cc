@@ -21,7 +21,7 @@ class DeviceTest : public ::testing::Test {
     config.run.mutable_execution()->set_device(device);
     config.run.mutable_execution()->set_compute(compute);
     try {
-      make_backend(config, {.threads = 1});
+      make_backend(config, 1);
     } catch (const DeviceError& error) {
       return error.what();
     }
@@ -31,7 +31,7 @@ class DeviceTest : public ::testing::Test {
 
 TEST_F(DeviceTest, AutoIsTheCpuAndComputesInFloat32) {
   RunConfig config;
-  const std::unique_ptr<Backend> backend = make_backend(config, {.threads = 2});
+  const std::unique_ptr<Backend> backend = make_backend(config, 2);
   EXPECT_NE(backend->description().find("CPU, 2 threads"), std::string::npos);
   EXPECT_EQ(config.run.execution().compute(), config::Execution::FLOAT32);
   EXPECT_EQ(config.run.execution().device(), config::Execution::AUTO);
