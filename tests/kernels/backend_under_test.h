@@ -2,6 +2,7 @@
 // once for each, linked with backend_under_test_cpu.cc, …_cuda.cc or …_cuda_bfloat16.cc.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 
 #include "kernels/backend.h"
@@ -29,6 +30,11 @@ inline double bound(double float32, double bfloat16) {
   return activations_under_test() == DType::kFloat32 ? float32 : bfloat16;
 }
 
+/// The nearest value that activations can hold.
+inline float to_activation(float value) {
+  return activations_under_test() == DType::kFloat32 ? value : to_float(to_bfloat16(value));
+}
+
 /// Makes tensors that activations can hold exactly, so that an error is the op's own.
 class ActivationRandom : public Random {
  public:
@@ -36,9 +42,8 @@ class ActivationRandom : public Random {
 
   Tensor normal(const Shape& shape, float deviation = 1.0f) {
     Tensor tensor = Random::normal(shape, deviation);
-    if (activations_under_test() == DType::kFloat32) return tensor;
     float* const values = tensor.data<float>();
-    for (int64_t i = 0; i < tensor.elements(); ++i) values[i] = to_float(to_bfloat16(values[i]));
+    std::transform(values, values + tensor.elements(), values, to_activation);
     return tensor;
   }
 };

@@ -26,10 +26,10 @@ using testing::to_doubles;
 using testing::to_stream;
 
 // Bounds of relative_error.
-constexpr double kActivationGradientError = 2e-6;
+const double kActivationGradientError = testing::bound(2e-6, 4e-3);
 // Of GELU: |error| / |x|, which is 7e-8 of Φ and the rounding of x · Φ; and the error of its slope.
-constexpr double kGeluError = 1.3e-7;
-constexpr double kGeluSlopeError = 2e-7;
+const double kGeluError = testing::bound(1.3e-7, 4e-3);
+const double kGeluSlopeError = testing::bound(2e-7, 4e-3);
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
@@ -56,7 +56,7 @@ TEST_F(PointwiseTest, ActivationsMatchTheReference) {
   const int64_t count = 48001;  // −12 … 12
   const Tensor x = floats({count, 1});
   for (int64_t i = 0; i < count; ++i) {
-    x.data<float>()[i] = static_cast<float>(i - count / 2) * 5e-4f;
+    x.data<float>()[i] = testing::to_activation(static_cast<float>(i - count / 2) * 5e-4f);
   }
   const Tensor y = floats({count, 1});
   const TokenLayout layout = layout_of(1, count);
@@ -77,7 +77,8 @@ TEST_F(PointwiseTest, ActivationGradientsMatchFiniteDifferences) {
   const Tensor x = floats({1, count});
   const Tensor dy = floats({1, count});
   for (int64_t i = 0; i < count; ++i) {
-    x.data<float>()[i] = static_cast<float>(i - count / 2) * 5e-3f + 1e-3f;  // never 0
+    // Never 0.
+    x.data<float>()[i] = testing::to_activation(static_cast<float>(i - count / 2) * 5e-3f + 1e-3f);
     dy.data<float>()[i] = 1.0f;
   }
   const Tensor dx = floats({1, count});
@@ -108,6 +109,10 @@ TEST_F(PointwiseTest, ActivationsKeepNaN) {
 TEST_F(PointwiseTest, ActivationsApplyDropoutToValueAndGradient) {
   for (const Case& c : cases()) {
     const Tensor x = random_.normal(c.shape());
+    for (int64_t i = 0; i < x.elements(); ++i) {
+      // Differences across the corner of ReLU would tell nothing.
+      if (std::abs(x.data<float>()[i]) < 1e-4f) x.data<float>()[i] = 0.5f;
+    }
     const Tensor dy = random_.normal(c.shape());
     const Doubles factors = reference::dropout_factors(c.layout, kDropout, c.width);
     const Doubles weights = reference::product(to_doubles(dy), factors);
@@ -142,7 +147,8 @@ TEST_F(PointwiseTest, DropoutFollowsPhilox) {
       const Doubles factors = reference::dropout_factors(c.layout, dropout, c.width);
       for (int64_t i = 0; i < x.elements(); ++i) {
         const bool kept = factors[static_cast<size_t>(i)] > 0;
-        ASSERT_EQ(y.data<float>()[i], kept ? x.data<float>()[i] * dropout.scale() : 0.0f)
+        const float scaled = testing::to_activation(x.data<float>()[i] * dropout.scale());
+        ASSERT_EQ(y.data<float>()[i], kept ? scaled : 0.0f)
             << c.shape() << " at " << i << " with rate " << rate;
       }
     }
@@ -247,24 +253,29 @@ TEST_F(PointwiseTest, ResidualSaturatesAndCounts) {
     uint32_t q;
     bool fault;
   };
-  const std::vector<Conversion> conversions = {{9000.0f, 0x7fffffffu, true},
-                                               {-9000.0f, 0x80000000u, true},
-                                               {kInfinity, 0x7fffffffu, true},
-                                               {-kInfinity, 0x80000000u, true},
-                                               {1e38f, 0x7fffffffu, true},
-                                               {kNaN, 0, true},
-                                               {-kNaN, 0, true},
-                                               {8192.0f, 0x7fffffffu, true},
-                                               {-8192.0f, 0x80000000u, false},
-                                               {8191.999f, 0x7fffff00u, false},
-                                               {0x1p-19f, 0, false},
-                                               {0x3p-19f, 2, false},
-                                               {-0x1p-19f, 0, false},
-                                               {-0x3p-19f, 0xfffffffeu, false},
-                                               {0x1.8p-19f, 1, false},
-                                               {-0.0f, 0, false},
-                                               {1.0f, 1u << 18, false},
-                                               {-1.0f, 0u - (1u << 18), false}};
+  std::vector<Conversion> conversions = {{9000.0f, 0x7fffffffu, true},
+                                         {-9000.0f, 0x80000000u, true},
+                                         {kInfinity, 0x7fffffffu, true},
+                                         {-kInfinity, 0x80000000u, true},
+                                         {1e38f, 0x7fffffffu, true},
+                                         {kNaN, 0, true},
+                                         {-kNaN, 0, true},
+                                         {8192.0f, 0x7fffffffu, true},
+                                         {-8192.0f, 0x80000000u, false},
+                                         {8191.999f, 0x7fffff00u, false},
+                                         {8160.0f, 0x7f800000u, false},
+                                         {0x1p-19f, 0, false},
+                                         {0x3p-19f, 2, false},
+                                         {-0x1p-19f, 0, false},
+                                         {-0x3p-19f, 0xfffffffeu, false},
+                                         {0x1.8p-19f, 1, false},
+                                         {-0.0f, 0, false},
+                                         {1.0f, 1u << 18, false},
+                                         {-1.0f, 0u - (1u << 18), false}};
+  std::erase_if(conversions, [](const Conversion& conversion) {  // as not in every dtype
+    const float value = conversion.value;
+    return value == value && testing::to_activation(value) != value;
+  });
   const auto width = static_cast<int64_t>(conversions.size());
   const Tensor f = floats({1, width});
   for (int64_t i = 0; i < width; ++i)

@@ -27,10 +27,13 @@ inline TokenLayout layout_of(int64_t samples, int64_t length) {
           .leaf = 8};
 }
 
+/// All kinds of widths, rows wider than any piece of work, and more of them than a block of rows.
 inline std::vector<Case> cases() {
+  const TokenLayout long_leaves{.samples = 2, .length = 300, .tile = 128, .leaf = 256};
   return {{layout_of(1, 1), 1},    {layout_of(2, 3), 7},    {layout_of(1, 30), 8},
           {layout_of(3, 5), 64},   {layout_of(1, 17), 33},  {layout_of(2, 19), 200},
-          {layout_of(1, 9), 1023}, {layout_of(70, 9), 130}, {layout_of(1, 0), 16}};
+          {layout_of(1, 9), 1023}, {layout_of(70, 9), 130}, {layout_of(1, 0), 16},
+          {layout_of(1, 3), 2048}, {layout_of(1, 2), 5003}, {long_leaves, 24}};
 }
 
 inline Tensor floats(const Shape& shape) {

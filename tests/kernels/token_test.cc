@@ -222,8 +222,11 @@ TEST_F(TokenTest, TokensAndPositionsOutOfRangeAreBugs) {
   const Tensor y = floats({1, 6});
   const Tensor tokens(DType::kInt32, {1});
   tokens.data<int32_t>()[0] = 4;
-  EXPECT_DEATH(backend_->embed({layout_of(1, 1), tokens.view(), table.view(), {}, y.view()}),
-               "tokens\\[row\\] < vocabulary");
+  // A device says so by an exception, when it is waited for.
+  const auto embed = [&]() noexcept {
+    backend_->embed({layout_of(1, 1), tokens.view(), table.view(), {}, y.view()});
+  };
+  EXPECT_DEATH(embed(), "tokens\\[row\\] < vocabulary|\\[cuda\\]");
   tokens.data<int32_t>()[0] = 0;
   const View axes[] = {table.view()};  // 4 positions, and the layout begins at 12
   EXPECT_DEATH(backend_->embed({layout_of(1, 1), tokens.view(), table.view(), axes, y.view()}),
@@ -418,7 +421,8 @@ TEST_F(CrossEntropyTest, LabelsOutOfRangeAreBugs) {
   const Tensor logits = random_.normal({1, 4});
   const Tensor labels(DType::kInt32, {1});
   labels.data<int32_t>()[0] = 4;
-  EXPECT_DEATH(run(logits, labels, 1.0, false), "labels\\[row\\] < vocabulary");
+  const auto run_it = [&]() noexcept { run(logits, labels, 1.0, false); };
+  EXPECT_DEATH(run_it(), "labels\\[row\\] < vocabulary|\\[cuda\\]");
 }
 
 }  // namespace

@@ -1,5 +1,8 @@
 #include "tests/reference/update.h"
 
+#include <cmath>
+#include <limits>
+
 #include <gtest/gtest.h>
 
 #include "kernels/core/wide_sum.h"
@@ -60,6 +63,46 @@ TEST(SumOfSquaresTest, IsThatOfTheReferenceOnAnyThreadsInAnyParts) {
       EXPECT_EQ(words_of(2, size / 2 / kNormBlock * kNormBlock), whole);
     }
   }
+}
+
+/// What the contract says, word by word.
+WideSum::Words words_of_blocks(const View& x) {
+  const Doubles values = to_doubles(x);
+  WideSum sum;
+  for (size_t begin = 0; begin < values.size(); begin += kNormBlock) {
+    double block = 0;
+    for (size_t i = begin; i < std::min(begin + kNormBlock, values.size()); ++i) {
+      block += values[i] * values[i];
+    }
+    sum.add(block);
+  }
+  return sum.words();
+}
+
+TEST(SumOfSquaresTest, HasTheWordsOfItsBlocks) {
+  Random random(4);
+  const auto expect_words = [](const View& x) {
+    const Tensor squares(DType::kInt64, {WideSum::kWords});
+    testing::make_backend_under_test()->sum_of_squares({.x = x, .squares = squares.view()});
+    const WideSum::Words expected = words_of_blocks(x);
+    for (size_t word = 0; word < expected.size(); ++word) {
+      EXPECT_EQ(squares.data<int64_t>()[word], expected[word]) << "word " << word;
+    }
+  };
+  for (const int64_t size : {int64_t{1}, int64_t{64}, int64_t{100}, int64_t{20011}}) {
+    const Tensor floats = random.normal({size});
+    expect_words(floats.view());
+    expect_words(to_int64(floats).view());
+  }
+  // Blocks of every size, some of no number and some below the smallest bit.
+  Tensor wild(DType::kFloat32, {200 * kNormBlock});
+  for (int64_t i = 0; i < wild.elements(); ++i) {
+    const auto exponent = static_cast<int>(i / kNormBlock) - 100;
+    wild.data<float>()[i] = std::ldexp(1.0f + random.normal({1}).data<float>()[0], exponent);
+  }
+  wild.data<float>()[3] = std::numeric_limits<float>::infinity();
+  wild.data<float>()[kNormBlock + 9] = std::numeric_limits<float>::quiet_NaN();
+  expect_words(wild.view());
 }
 
 class UpdateTest : public ::testing::TestWithParam<bool> {
@@ -145,8 +188,8 @@ TEST_P(UpdateTest, AdafactorMatchesReferenceOverSteps) {
   const reference::AdafactorSettings settings{
       .rate = 3e-2, .epsilon1 = 1e-16, .epsilon2 = 1e-3, .clip = 1.0, .weight_decay = 1e-2};
   // Extents of 0 rows stand for vectors.
-  const std::vector<std::pair<int64_t, int64_t>> shapes = {{0, 1},  {0, 65}, {1, 1},    {1, 70},
-                                                           {70, 1}, {5, 3},  {33, 129}, {200, 64}};
+  const std::vector<std::pair<int64_t, int64_t>> shapes = {
+      {0, 1}, {0, 65}, {1, 1}, {1, 70}, {70, 1}, {5, 3}, {33, 129}, {200, 64}, {300, 17}};
   for (const auto& [rows, columns] : shapes) {
     const Shape shape = rows == 0 ? Shape{columns} : Shape{rows, columns};
     const Tensor parameter = random_.normal(shape);
