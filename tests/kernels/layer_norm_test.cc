@@ -143,6 +143,31 @@ TEST_P(LayerNormBackwardTest, MatchesFiniteDifferences) {
   EXPECT_EQ(sum_.faults(kSumOverflowed), 0);
 }
 
+TEST_P(LayerNormBackwardTest, ParameterGradientsAreSumsOverTheRows) {
+  for (const Case& c : cases()) {
+    const Tensor x = to_stream(random_.normal(c.shape()), GetParam());
+    const Tensor dy = random_.normal(c.shape());
+    const Tensor gamma = random_.normal({c.width});
+    const auto width = static_cast<size_t>(c.width);
+    const Doubles units =
+        reference::layer_norm(to_doubles(x), Doubles(width, 1.0), Doubles(width), 1e-5);
+    Doubles dgamma(width);
+    Doubles dbeta(width);
+    for (size_t i = 0; i < units.size(); ++i) {
+      const auto gradient = static_cast<double>(dy.data<float>()[i]);
+      dgamma[i % width] += gradient * units[i];
+      dbeta[i % width] += gradient;
+    }
+    for (const DType sums : {DType::kFloat32, DType::kInt64}) {
+      const LayerNormGradients actual = backward(c.layout, x.view(), gamma.view(), dy.view(), sums);
+      EXPECT_LE(relative_error(to_doubles(actual.dgamma), dgamma), kParameterGradientError)
+          << c.shape();
+      EXPECT_LE(relative_error(to_doubles(actual.dbeta), dbeta), kParameterGradientError)
+          << c.shape();
+    }
+  }
+}
+
 TEST_P(LayerNormBackwardTest, Accumulates) {
   const Case c{layout_of(2, 10), 21};
   const Tensor x = to_stream(random_.normal(c.shape()), GetParam());

@@ -354,6 +354,8 @@ TEST_F(CrossEntropyTest, OfEqualLogitsTheFirstIsTheAnswer) {
     logits.data<float>()[row * vocabulary] = -1.0f;  // the others are equal
   }
   EXPECT_EQ(run(logits, labels, 1.0, false).correct_rows(), 1);
+  labels.data<int32_t>()[1] = kIgnoredLabel;
+  EXPECT_EQ(run(logits, labels, 1.0, false).correct_rows(), 0);
 }
 
 TEST_F(CrossEntropyTest, IsExactForLargeLogits) {
