@@ -370,6 +370,20 @@ TEST_F(CrossEntropyTest, IsExactForLargeLogits) {
   EXPECT_EQ(result.logits.data<float>()[7], 0.0f);
 }
 
+TEST_F(CrossEntropyTest, ImpossibleTokensAreNoFaults) {
+  const Tensor logits = random_.normal({1, 40});
+  std::fill_n(logits.data<float>(), 17, -kInfinity);
+  const Tensor labels = random_.integers({1}, 30, 39);
+  const CrossEntropyResult result = run(logits, labels, 1.0, true);
+  const Doubles possible(logits.data<float>() + 17, logits.data<float>() + 40);
+  const int32_t label = labels.data<int32_t>()[0] - 17;
+  EXPECT_LE(
+      relative_error({result.loss_value()}, {reference::cross_entropy(possible, {label}).loss}),
+      kLossError);
+  EXPECT_EQ(result.sum.faults(kSumOverflowed), 0);
+  for (int64_t i = 0; i < 40; ++i) EXPECT_EQ(result.logits.data<float>()[i] == 0, i < 17) << i;
+}
+
 TEST_F(CrossEntropyTest, CountsLossesOutOfRange) {
   const int64_t vocabulary = 35;
   struct Fault {

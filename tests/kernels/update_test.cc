@@ -94,6 +94,10 @@ TEST(SumOfSquaresTest, HasTheWordsOfItsBlocks) {
     expect_words(floats.view());
     expect_words(to_int64(floats).view());
   }
+  Tensor long_numbers(DType::kInt64, {500});
+  std::generate_n(long_numbers.data<int64_t>(), 500,
+                  [&] { return random.integer(-(int64_t{1} << 60), int64_t{1} << 60); });
+  expect_words(long_numbers.view());
   // Blocks of every size, some of no number and some below the smallest bit.
   Tensor wild(DType::kFloat32, {200 * kNormBlock});
   for (int64_t i = 0; i < wild.elements(); ++i) {
