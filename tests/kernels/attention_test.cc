@@ -243,6 +243,24 @@ std::vector<AttentionCase> edge_cases() {
 }
 INSTANTIATE_TEST_SUITE_P(Edges, AttentionTest, ::testing::ValuesIn(edge_cases()));
 
+/// Heads wider than what a device adds up at a time, in widths that are no multiple of anything.
+std::vector<AttentionCase> widest_cases() {
+  std::vector<AttentionCase> cases;
+  for (const AttentionKind kind : {kStrict, kChunked, kLocal, kFull}) {
+    cases.push_back({.name = "widest",
+                     .pattern = {.kind = kind,
+                                 .head_dim = kind == kStrict ? 256 : 131,
+                                 .rounds = is_hashed(kind) ? 3 : 1,
+                                 .chunk_length = 23,
+                                 .correct_duplicates = true},
+                     .length = 70,
+                     .query_deviation = 0.5f,
+                     .dropout = 0.2f});
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(Widest, AttentionTest, ::testing::ValuesIn(widest_cases()));
+
 /// Several segments, panels and tiles; widths around the vector length; long and zero queries.
 std::vector<AttentionCase> large_cases() {
   std::vector<AttentionCase> cases;
