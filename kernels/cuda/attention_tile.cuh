@@ -84,7 +84,6 @@ __device__ void stage_slice(const TokenRows<E>& tokens, const int32_t* positions
                             const float* scales, int first, float (*slice)[kPitch]) {
   constexpr int kChunks = kRows * kSlice / kTokenChunk;
   static_assert(kChunks % kTileThreads == 0);
-#pragma unroll 1
   for (int i = static_cast<int>(threadIdx.x); i < kChunks; i += kTileThreads) {
     const int row = i % kRows;
     const int column = i / kRows * kTokenChunk;
