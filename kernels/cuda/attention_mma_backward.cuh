@@ -32,8 +32,8 @@ class BackwardBlock {
       : args_(args),
         block_(args.block),
         memory_(shared, kWork == PairWork::kDuplicates ? args.block.rounds : 0),
-        place_(block_.tables, D),
-        slots_(block_.tables, place_.in_group, block_.round),
+        place_(*memory_.place),
+        slots_(block_.tables, place_, block_.round),
         first_slot_(static_cast<int>(blockIdx.x) * kBlockSlots),
         warp_row_(static_cast<int>(threadIdx.x) / kWarp * kSubBlock) {}
 
@@ -75,6 +75,8 @@ class BackwardBlock {
   __device__ __forceinline__ void describe_block() {
     const int row = static_cast<int>(threadIdx.x);
     const int slot = first_slot_ + row;
+    if (row == 0) *memory_.place = PairPlace(block_.tables, D);
+    __syncthreads();
     if (row < kBlockSlots) describe(row, slot < slots_.length());
     __syncthreads();
     choose_path();
@@ -226,6 +228,27 @@ class BackwardBlock {
     }
   }
 
+  /// Shared query-keys begin each walk with the block's own slots, which is step −1 of it.
+  __device__ __forceinline__ int first_step(int step) const {
+    return block_.shared_query_key ? step - 1 : step;
+  }
+
+  template <typename Add>
+  __device__ __forceinline__ void walk(int step, const Stage& own, const Add& add) {
+    const bool moves = step >= 0;
+    if (moves) {
+      wait_for_copies<1>();
+      __syncthreads();
+    }
+    add(moves ? memory_.stage(step) : own,
+        moves ? memory_.path->tile(step) * kMovingRows : first_slot_,
+        moves ? kMovingRows : kBlockSlots);
+    if (moves) {
+      __syncthreads();
+      load_step(step + 2);
+    }
+  }
+
   // ---- what the pairs of a sub-block are ----
 
   struct Pairs {
@@ -239,13 +262,13 @@ class BackwardBlock {
   __device__ __forceinline__ Pairs classify(bool all_visible, const SubBlockQueries& queries,
                                             const SubBlockKeys& keys) const {
     Pairs pairs{.all_visible = all_visible, .visible = kAllPairs, .kept = kAllPairs, .counts = {}};
-    if (!all_visible) pairs.visible = visible_pairs<kQueryRows>(block_.rules, queries, keys);
-    if constexpr (kWork != PairWork::kPlain) {
-      pairs.kept = kept_pairs<kQueryRows>(block_.rules, place_.sample, place_.head, queries, keys);
-    }
     if constexpr (kWork == PairWork::kDuplicates) {
       pairs.counts = count_pairs<kQueryRows>(block_.rules, block_.rounds, queries, keys);
     }
+    if constexpr (kWork != PairWork::kPlain) {
+      pairs.kept = kept_pairs<kQueryRows>(block_.rules, place_.sample, place_.head, queries, keys);
+    }
+    if (!all_visible) pairs.visible = visible_pairs<kQueryRows>(block_.rules, queries, keys);
     return pairs;
   }
 
@@ -305,15 +328,9 @@ class BackwardBlock {
     hold(scored_, memory_.scored);
     hold(valued_, memory_.values);
     Sums dvalue = {};
-    if (block_.shared_query_key) {
-      add_queries(memory_.own_as_queries(), first_slot_, kBlockSlots, dvalue);
-    }
-    for (int step = 0; memory_.path->is_query(step); ++step) {
-      wait_for_copies<1>();
-      __syncthreads();
-      add_queries(memory_.stage(step), memory_.path->tile(step) * kMovingRows, kMovingRows, dvalue);
-      __syncthreads();
-      load_step(step + 2);
+    for (int step = first_step(0); memory_.path->is_query(step); ++step) {
+      walk(step, memory_.own_as_queries(),
+           [&](const Stage& stage, int slot, int rows) { add_queries(stage, slot, rows, dvalue); });
     }
     if (kWork != PairWork::kPlain) {
       scale_rows(block_.rules.dropout_scale, block_.rules.dropout_scale, dvalue);
@@ -422,13 +439,10 @@ class BackwardBlock {
   // ---- second walk: rows are queries, columns are keys that they see ----
 
   __device__ __forceinline__ void add_all_keys() {
-    if (block_.shared_query_key) add_keys(memory_.own_as_keys(), first_slot_, kBlockSlots);
-    for (int step = memory_.path->queries.count(); step < memory_.path->steps(); ++step) {
-      wait_for_copies<1>();
-      __syncthreads();
-      add_keys(memory_.stage(step), memory_.path->tile(step) * kMovingRows, kMovingRows);
-      __syncthreads();
-      load_step(step + 2);
+    const int queries = memory_.path->queries.count();
+    for (int step = first_step(queries); step < memory_.path->steps(); ++step) {
+      walk(step - (step < queries ? queries : 0), memory_.own_as_keys(),
+           [&](const Stage& stage, int slot, int rows) { add_keys(stage, slot, rows); });
     }
     wait_for_copies<0>();
   }
@@ -503,7 +517,7 @@ class BackwardBlock {
   const AttentionBackwardBlockArgs& args_;
   const AttentionBlockArgs& block_;
   const BackwardMemory<D> memory_;
-  const PairPlace place_;
+  const PairPlace& place_;
   const RoundSlots slots_;
   const int first_slot_;
   const int warp_row_;  // first of the warp's 16
@@ -515,13 +529,13 @@ class BackwardBlock {
 };
 
 /// Blocks that shall be resident on one multiprocessor, which bounds the registers.
-constexpr int backward_blocks(int head_dim, PairWork work) {
-  return head_dim <= 32 || (head_dim <= 64 && work == PairWork::kPlain) ? 3 : 2;
+constexpr int backward_blocks(int head_dim) {
+  return head_dim <= 64 ? 3 : 2;
 }
 
 /// Grid (blocks of 64 slots, pairs).
 template <int D, PairWork kWork>
-__global__ void __launch_bounds__(kBlockThreads, backward_blocks(D, kWork))
+__global__ void __launch_bounds__(kBlockThreads, backward_blocks(D))
     attention_backward_mma(const __grid_constant__ AttentionBackwardBlockArgs args) {
   extern __shared__ __align__(kTileAlignment) std::byte shared[];
   BackwardBlock<D, kWork>(args, shared).run();

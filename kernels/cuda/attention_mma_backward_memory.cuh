@@ -59,6 +59,7 @@ struct BackwardMemory {
     delta = carver.take<float>(kBlockSlots);
     seen_in = carver.take<int2>(kBlockSlots * counted_rounds);
     slot_in = carver.take<int>(kBlockSlots * counted_rounds);
+    place = carver.take<PairPlace>(1);
     path = carver.take<BackwardPath>(1);
     first = take_stage(counted_rounds);
     const int before = carver.used();
@@ -99,6 +100,7 @@ struct BackwardMemory {
   float* delta = nullptr;
   int2* seen_in = nullptr;
   int* slot_in = nullptr;
+  PairPlace* place = nullptr;  // like the path, to save registers
   BackwardPath* path = nullptr;
   // Of those that pass by:
   Stage first = {};

@@ -28,27 +28,6 @@ struct AttentionBlockArgs {
   int rounds = 1;
 };
 
-/// Where one (sample, head) pair is.
-struct PairPlace {
-  __device__ __forceinline__ PairPlace(const SlotTables& tables, int head_dim)
-      : in_group(static_cast<int>(blockIdx.y)),
-        pair(tables.first_pair + in_group),
-        sample(pair / tables.heads),
-        head(pair % tables.heads),
-        stride(static_cast<size_t>(tables.heads) * head_dim),
-        activation(static_cast<size_t>(sample) * tables.length * stride +
-                   static_cast<size_t>(head) * head_dim),
-        list(static_cast<size_t>(pair) * tables.length) {}
-
-  int in_group;
-  int pair;
-  int sample;
-  int head;
-  size_t stride;      // between tokens of an activation
-  size_t activation;  // offset of token 0 there
-  size_t list;        // offset of token 0 in [B, H, T]
-};
-
 // ---- tiles that pass by ----------------------------------------------------------------------
 
 /// Tiles of kRows slots that cover a range, in ascending order, without those that the block has

@@ -46,6 +46,7 @@ struct ForwardMemory {
   };
 
   constexpr ForwardMemory(std::byte* begin, int counted_rounds) : carver(begin) {
+    place = carver.take<PairPlace>(1);
     query_offset = carver.take<float>(kBlockSlots);
     query_token = carver.take<int>(kBlockSlots);
     query_round = carver.take<int>(kBlockSlots);
@@ -75,6 +76,7 @@ struct ForwardMemory {
   }
 
   SharedCarver carver;
+  PairPlace* place = nullptr;     // here to save registers
   float* query_offset = nullptr;  // [64]
   int* query_token = nullptr;     // [64]
   int* query_round = nullptr;     // [64]
@@ -91,8 +93,8 @@ class ForwardBlock {
       : args_(args),
         block_(args.block),
         memory_(shared, kWork == PairWork::kDuplicates ? args.block.rounds : 0),
-        place_(block_.tables, D),
-        slots_(block_.tables, place_.in_group, block_.round),
+        place_(*memory_.place),
+        slots_(block_.tables, place_, block_.round),
         first_slot_(static_cast<int>(blockIdx.x) * kBlockSlots),
         warp_row_(static_cast<int>(threadIdx.x) / kWarp * kSubBlock) {}
 
@@ -154,6 +156,8 @@ class ForwardBlock {
   /// Returns whether this thread's query is one whose largest score must be found.
   __device__ __forceinline__ bool describe_queries() {
     const int row = static_cast<int>(threadIdx.x);
+    if (row == 0) *memory_.place = PairPlace(block_.tables, D);
+    __syncthreads();
     if (row >= kBlockSlots) return false;
     const int slot = first_slot_ + row;
     const bool exists = slot < slots_.length();
@@ -434,7 +438,7 @@ class ForwardBlock {
   const AttentionForwardArgs& args_;
   const AttentionBlockArgs& block_;
   const ForwardMemory<D> memory_;
-  const PairPlace place_;
+  const PairPlace& place_;
   const RoundSlots slots_;
   const int first_slot_;
   const int warp_row_;  // first of the warp's 16

@@ -188,7 +188,8 @@ __device__ __forceinline__ PairCounts count_pairs(const PairRules& rules, int ro
     const LaneValues<kQueryRows, int2> seen(queries.seen_in + round * queries.stride);
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
-      const int key_round = (round + (step == 2 ? rounds - 1 : step)) % rounds;
+      const int beside = round + (step == 2 ? -1 : step);
+      const int key_round = beside < 0 ? rounds - 1 : beside == rounds ? 0 : beside;
       const LaneValues<!kQueryRows, int> slot(keys.slot_in + key_round * keys.stride);
       for_lane_pairs([&](int half, int e) {
         const bool sees = in_ring_range(slot(half, e), seen(half, e), rules.ring);

@@ -51,14 +51,34 @@ View make_key_scales(Runtime& runtime, const AttentionArgs& args);
 /// [B, H, T] in the workspace: dout·out of each token and head.
 View make_deltas(Runtime& runtime, const AttentionBackwardArgs& args);
 
+/// Where the pair of a block, number blockIdx.y of its group, is in what it reads and writes.
+struct PairPlace {
+  PairPlace() = default;
+  __device__ __forceinline__ PairPlace(const SlotTables& tables, int head_dim)
+      : in_group(static_cast<int>(blockIdx.y)),
+        sample((tables.first_pair + in_group) / tables.heads),
+        head((tables.first_pair + in_group) % tables.heads),
+        stride(tables.heads * head_dim),
+        slots(static_cast<size_t>(in_group) * tables.rounds * tables.length),
+        list(static_cast<size_t>(tables.first_pair + in_group) * tables.length),
+        activation(static_cast<size_t>(sample) * tables.length * stride + head * head_dim) {}
+
+  int in_group;
+  int sample;
+  int head;
+  int stride;         // between tokens of an activation
+  size_t slots;       // offset of round 0 in the tables
+  size_t list;        // offset of token 0 in [B, H, T]
+  size_t activation;  // and in an activation
+};
+
 /// The slots around one round of one pair. They are counted from the start of the round, and may
 /// lie in the rounds beside it: −T <= slot < 2T.
 class RoundSlots {
  public:
-  __device__ __forceinline__ RoundSlots(const SlotTables& tables, int pair_in_group, int round)
-      : tables_(tables),
-        pair_(static_cast<size_t>(pair_in_group) * tables.rounds * tables.length),
-        round_(round) {}
+  /// Keeps references.
+  __device__ __forceinline__ RoundSlots(const SlotTables& tables, const PairPlace& place, int round)
+      : tables_(tables), place_(place), round_(round) {}
 
   __device__ __forceinline__ int length() const { return tables_.length; }
 
@@ -81,10 +101,10 @@ class RoundSlots {
 
   /// With correct_duplicates: the slot of a token in some round, and the keys seen from there.
   __device__ __forceinline__ const int* token_slot(int round, int position) const {
-    return tables_.token_slot + pair_ + static_cast<size_t>(round) * length() + position;
+    return tables_.token_slot + place_.slots + static_cast<size_t>(round) * length() + position;
   }
   __device__ __forceinline__ const int2* token_seen(int round, int position) const {
-    return tables_.token_seen + pair_ + static_cast<size_t>(round) * length() + position;
+    return tables_.token_seen + place_.slots + static_cast<size_t>(round) * length() + position;
   }
 
  private:
@@ -96,11 +116,11 @@ class RoundSlots {
     int wrapped = round_ * length() + slot;
     if (wrapped < 0) wrapped += ring;
     if (wrapped >= ring) wrapped -= ring;
-    return pair_ + wrapped;
+    return place_.slots + wrapped;
   }
 
   const SlotTables& tables_;
-  size_t pair_;
+  const PairPlace& place_;
   int round_;
 };
 
