@@ -127,6 +127,7 @@ void StreamQueue::wait_device(int device) {
   for (const auto& [number, operation] : pending_) {
     if (operation->device == device) operations.push_back(operation);
   }
+  if (settings_.order == QueueOrder::kLate) std::reverse(operations.begin(), operations.end());
   for (const OperationRef& operation : operations) wait(lock, operation);
 }
 

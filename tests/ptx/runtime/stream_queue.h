@@ -25,7 +25,8 @@
 namespace reformer::ptx {
 
 enum class QueueOrder {
-  kLate,    // nothing runs before the host waits for it; then only what that needs
+  kLate,    // nothing runs before the host waits for it; then only what that needs, and of a whole
+            // device the newest first, each after what it needs
   kEager,   // whatever can run does so at once
   kRandom,  // any of the operations that can run is next, now and then before the host waits
 };

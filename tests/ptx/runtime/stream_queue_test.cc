@@ -44,6 +44,16 @@ TEST(StreamQueue, LateRunsOnlyWhatTheWaitNeeds) {
   EXPECT_EQ(log, "abdec");
 }
 
+TEST(StreamQueue, LateTakesTheNewestOfADeviceFirst) {
+  StreamQueue queue(patient(QueueOrder::kLate));
+  std::string log;
+  const OperationRef event = queue.push(queue.create_stream(0, false), append(log, 'a'));
+  queue.push(queue.create_stream(0, false), append(log, 'b'));
+  queue.push(queue.create_stream(0, false), append(log, 'c'), event);
+  queue.wait_device(0);
+  EXPECT_EQ(log, "acb");
+}
+
 TEST(StreamQueue, EagerRunsAtOnce) {
   StreamQueue queue(patient(QueueOrder::kEager));
   Stream* const stream = queue.create_stream(0, false);
