@@ -12,6 +12,13 @@ namespace {
 constexpr int64_t kTileRows = 16;
 constexpr int64_t kTileColumns = 6;
 
+/// Multiply-adds from which on threads are worth their start.
+constexpr double kWorthThreads = 4e6;
+
+void in_order(int64_t count, const std::function<void(int64_t)>& body) {
+  for (int64_t i = 0; i < count; ++i) body(i);
+}
+
 int64_t panels(int64_t size, int64_t panel) {
   return (size + panel - 1) / panel;
 }
@@ -95,14 +102,16 @@ void gemm(const GemmArgs& args, const ParallelFor& parallel_for) {
   const int64_t row_panels = panels(args.m, kTileRows);
   const int64_t column_panels = panels(args.n, kTileColumns);
   const ConstMatrix b_transposed{args.b.data, args.b.type, args.b.column_stride, args.b.row_stride};
+  const double work = static_cast<double>(args.m) * static_cast<double>(args.n * args.k);
+  const ParallelFor for_each = work < kWorthThreads ? in_order : parallel_for;
   std::vector<float> packed_b(static_cast<size_t>(column_panels * kTileColumns * args.k));
   const auto panel_of_b = [&](int64_t panel) {
     return packed_b.data() + panel * kTileColumns * args.k;
   };
-  parallel_for(column_panels, [&](int64_t panel) {
+  for_each(column_panels, [&](int64_t panel) {
     pack(b_transposed, panel * kTileColumns, args.n, kTileColumns, args.k, panel_of_b(panel));
   });
-  parallel_for(row_panels, [&](int64_t row_panel) {
+  for_each(row_panels, [&](int64_t row_panel) {
     std::vector<float> packed_a(static_cast<size_t>(kTileRows * args.k));
     pack(args.a, row_panel * kTileRows, args.m, kTileRows, args.k, packed_a.data());
     float tile[kTileColumns * kTileRows];

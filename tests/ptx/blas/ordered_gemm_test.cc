@@ -102,9 +102,9 @@ INSTANTIATE_TEST_SUITE_P(
 
 // Each element equals, to the last bit, the product of its row and its column alone.
 TEST(Gemm, BitsDependOnRowAndColumnAlone) {
-  constexpr int64_t kM = 45;
-  constexpr int64_t kN = 23;
-  constexpr int64_t kK = 301;
+  constexpr int64_t kM = 93;
+  constexpr int64_t kN = 55;
+  constexpr int64_t kK = 901;
   const Storage a(kM, kK, ElementType::kFloat32, false, 1);
   const Storage b(kK, kN, ElementType::kFloat32, true, 2);
   for (const int64_t parts : {1, 2, 3}) {

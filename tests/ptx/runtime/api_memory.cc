@@ -43,13 +43,13 @@ cudaError_t cudaMalloc(void** pointer, size_t bytes) {
   });
 }
 
-/// Waits for the device first, as CUDA's does.
+/// Waits for the device first, as CUDA's does; also when that has failed.
 cudaError_t cudaFree(void* pointer) {
   return call([&](Runtime& runtime) {
     if (pointer == nullptr) return cudaSuccess;
-    if (runtime.memory.hosts().remove(pointer, HostKind::kManaged)) return cudaSuccess;
     const std::optional<HeapBlock> block = runtime.memory.heap().block(address_of(pointer));
-    if (block) runtime.queue.wait_device(block->device);
+    runtime.queue.wait_device(block ? block->device : runtime.device());
+    if (runtime.memory.hosts().remove(pointer, HostKind::kManaged)) return cudaSuccess;
     runtime.memory.heap().free(address_of(pointer));
     return runtime.device_error();
   });

@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kLeastAddressSpace = size_t{1} << 28;
 constexpr size_t kPageBytes = 4096;
+constexpr size_t kMostRemembered = 100'000;  // of what was freed
 /// As cudaMalloc aligns. At least so many bytes lie between two allocations.
 constexpr size_t kAlignment = 512;
 
@@ -148,6 +149,7 @@ void DeviceHeap::free(DeviceAddress address) {
   const HeapBlock known = found->second.known;
   blocks_.erase(found);
   freed_[address] = known;
+  if (freed_.size() > kMostRemembered) freed_.erase(freed_.begin());
   used_[static_cast<size_t>(known.device)] -= known.bytes;
   clear(host(address), known.bytes);
   clear(marks(address), known.bytes);

@@ -85,7 +85,7 @@ class DeviceHeap {
   mutable std::shared_mutex mutex_;
   // Guarded by mutex_.
   Blocks blocks_;
-  std::map<DeviceAddress, HeapBlock> freed_;  // whose addresses were not handed out again
+  std::map<DeviceAddress, HeapBlock> freed_;  // the latest, at addresses of nobody else
   std::vector<size_t> used_;                  // by device
   DeviceAddress next_ = 0;
   uint64_t numbers_ = 0;

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <new>
 #include <stdexcept>
 
 #include <unistd.h>
@@ -53,6 +54,7 @@ void write_coverage(const Runtime& runtime) {
 
 void at_exit() {
   Runtime& runtime = Runtime::instance();
+  if (getpid() != runtime.process) return;  // forked, without our threads
   runtime.queue.stop();
   write_coverage(runtime);
 }
@@ -70,6 +72,8 @@ cudaError_t result_of(const std::function<cudaError_t(Runtime&)>& body, Runtime&
   } catch (const AccessError& error) {
     report(error.what());
     return cudaErrorInvalidValue;
+  } catch (const std::bad_alloc&) {
+    return cudaErrorMemoryAllocation;
   } catch (const std::exception& error) {
     report(error.what());
     return cudaErrorInvalidKernelImage;
@@ -94,7 +98,8 @@ Runtime& Runtime::instance() {
 }
 
 Runtime::Runtime(const Settings& the_settings)
-    : settings(the_settings),
+    : process(getpid()),
+      settings(the_settings),
       memory(settings.devices, settings.memory, settings.unwritten_copies),
       modules(memory, settings.devices, settings.highest_arch),
       queue(settings.queue, settings.devices) {}

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include <cuda_runtime_api.h>
+#include <sys/types.h>
 
 #include "tests/ptx/interpreter/interpreter.h"
 #include "tests/ptx/runtime/checked_memory.h"
@@ -42,6 +43,7 @@ class Runtime {
   /// Made by the first call, and never destroyed: programs call until their very end.
   static Runtime& instance();
 
+  const pid_t process;  // that made it
   const Settings settings;
   CheckedMemory memory;
   Modules modules;
