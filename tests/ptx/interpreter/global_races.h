@@ -40,6 +40,8 @@ class GlobalRaces {
   std::string observe(const Agent& agent, DeviceAddress address, int bytes, bool reads, bool writes,
                       const Strength& strength);
   void fence(u64 block);
+  // To be held while a strong access is observed and made.
+  std::unique_lock<std::mutex> take_turn() { return std::unique_lock(turn_); }
 
  private:
   using Clock = std::vector<u16>;  // [block]; what is missing counts as 0
@@ -66,6 +68,7 @@ class GlobalRaces {
   static void join(Clock& into, const Clock& from);
 
   u64 blocks_;
+  std::mutex turn_;
   std::mutex mutex_;
   std::vector<BlockClock> clocks_;
   std::unordered_map<DeviceAddress, Clock> locations_;
