@@ -75,6 +75,7 @@ TEST_F(CheckedMemoryTest, AccessChecksAndMarks) {
   EXPECT_EQ(memory_.access(pinned + 4, 12, Access::kRead), pinned + 4);
   EXPECT_NE(complaint([&] { memory_.access(pinned + 4, 13, Access::kRead); }).find("by 1 bytes"),
             std::string::npos);
+  EXPECT_TRUE(memory_.hosts().remove(pinned, HostKind::kPinned));
 }
 
 TEST_F(CheckedMemoryTest, PeersMustBeEnabled) {

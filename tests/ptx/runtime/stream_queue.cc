@@ -12,7 +12,7 @@ constexpr auto kPause = std::chrono::microseconds(50);
 /// A wait whose own work cannot go on turns to the others' after this time.
 constexpr auto kPatience = std::chrono::milliseconds(2);
 /// As on a device, a call that would queue more runs some first.
-constexpr size_t kMostPending = 4096;
+constexpr size_t kMostPending = 1024;
 /// In random order, one of so many calls runs something at once.
 constexpr uint64_t kEarlyOneOf = 4;
 
@@ -256,7 +256,7 @@ void StreamQueue::run(Lock& lock, const OperationRef& operation) {
 }
 
 void StreamQueue::wait(Lock& lock, const OperationRef& operation) {
-  if (!operation || operation->finished) return;
+  if (!operation || operation->finished || stopping_) return;
   ++waiting_;
   Operations needed = needed_by(operation);
   Clock::time_point progress = Clock::now();
@@ -265,7 +265,7 @@ void StreamQueue::wait(Lock& lock, const OperationRef& operation) {
         settings_.order == QueueOrder::kEager || Clock::now() - progress > kPatience;
     const uint64_t before = finished_;
     if (run_one(lock, needed, others)) {
-      std::erase_if(needed, [](const OperationRef& each) { return each->finished; });
+      while (!needed.empty() && needed.front()->finished) needed.pop_front();
     } else if (running_) {
       changed_.wait(lock);
     } else {

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -102,7 +103,7 @@ class StreamQueue {
 
  private:
   using Lock = std::unique_lock<std::mutex>;
-  using Operations = std::vector<OperationRef>;
+  using Operations = std::deque<OperationRef>;
 
   OperationRef push(Lock& lock, Stream* stream, Step step, OperationRef after, Kind kind);
   Operations needed_by(const OperationRef& target);
