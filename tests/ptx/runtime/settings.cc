@@ -138,6 +138,8 @@ Settings read_settings(const std::function<const char*(const char*)>& environmen
   settings.launch.warp_order = launch_order(reader, "PTX_WARPS", settings.launch.seed);
   settings.launch.block_order = launch_order(reader, "PTX_BLOCKS", settings.launch.seed);
   settings.launch.host_threads = reader.number("PTX_THREADS", cores, 1, 1024);
+  settings.launch.instruction_limit =
+      reader.number<uint64_t>("PTX_LIMIT", 10'000'000'000, 0, UINT64_MAX);
   read_checks(reader, settings);
   settings.devices = reader.number("PTX_DEVICES", 1, 0, 64);
   settings.memory = reader.bytes("PTX_MEMORY", size_t{4} << 30);

@@ -12,7 +12,7 @@ namespace reformer::ptx {
 
 struct Settings {
   QueueSettings queue;           // PTX_ORDER, PTX_SEED
-  LaunchOptions launch;          // PTX_WARPS, PTX_BLOCKS, PTX_CHECKS, PTX_THREADS
+  LaunchOptions launch;          // PTX_WARPS, PTX_BLOCKS, PTX_CHECKS, PTX_THREADS, PTX_LIMIT
   bool unwritten_copies = true;  // PTX_CHECKS: only written memory is copied to the host
   int devices = 1;               // PTX_DEVICES
   size_t memory = 0;             // PTX_MEMORY: bytes of each device

@@ -29,8 +29,9 @@ class Operation {
   bool in_flight = false;
   bool finished = false;
   Clock::time_point finished_at;
-  uint64_t tried_in = 0;  // round
-  uint64_t mark = 0;      // of needed_by
+  uint64_t tried_in = 0;                           // round
+  uint64_t mark = 0;                               // of needed_by
+  std::optional<Clock::time_point> stalled_since;  // as polls have seen it
 };
 
 StreamQueue::StreamQueue(QueueSettings settings, int devices)
@@ -133,13 +134,21 @@ void StreamQueue::wait_device(int device) {
 
 bool StreamQueue::poll(const OperationRef& operation) {
   Lock lock(mutex_);
-  last_call_ = Clock::now();
   if (!operation || operation->finished) return true;
+  const Clock::time_point now = Clock::now();
+  last_call_ = now;
+  const auto stalled_since = operation->stalled_since.value_or(now);
+  const bool others = settings_.order == QueueOrder::kEager || now - stalled_since > kPatience;
   ++round_;
   const Operations needed = needed_by(operation);
-  // Steps that are not ready yet are no progress: the others get their turn in the same call.
+  // Steps that are not ready yet are no progress: the next ones get their turn in the same call.
   const uint64_t before = finished_;
-  while (finished_ == before && run_one(lock, needed, true)) {
+  while (finished_ == before && run_one(lock, needed, others)) {
+  }
+  if (finished_ == before) {
+    operation->stalled_since = stalled_since;
+  } else {
+    operation->stalled_since.reset();
   }
   return operation->finished;
 }

@@ -91,7 +91,8 @@ class StreamQueue {
   /// Runs work until `operation` has finished; null has finished.
   void wait(const OperationRef& operation);
   void wait_device(int device);
-  /// Lets the queues make some progress, then says whether `operation` has finished.
+  /// Runs one operation that `operation` needs, or of others once that has stalled for a while,
+  /// then says whether it has finished.
   bool poll(const OperationRef& operation);
 
   /// The first error of a device; its operations are dropped from then on.

@@ -24,6 +24,11 @@ __global__ void race(int* out) {
   out[threadIdx.x] = shared[kCount - 1 - threadIdx.x];
 }
 
+__global__ void spin(volatile int* flag) {
+  while (*flag == 0) {
+  }
+}
+
 cudaStream_t stream() {
   cudaStream_t made;
   REQUIRE(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking));
@@ -155,6 +160,13 @@ const std::map<std::string, std::function<void()>> kFaults = {
     {"race",
      [] {
        race<<<1, kCount>>>(allocate());
+       finish();
+     }},
+    {"hang",
+     [] {
+       int* const flag = allocate();
+       REQUIRE(cudaMemset(flag, 0, sizeof(int)));
+       spin<<<1, 32>>>(flag);
        finish();
      }},
     {"host-touch", [] { allocate()[3] = 7; }},
