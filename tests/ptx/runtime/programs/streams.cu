@@ -137,6 +137,22 @@ void test_stream_ordered_memory() {
   }
 }
 
+// cudaFree and cudaFreeHost wait for the device.
+void test_frees() {
+  const cudaStream_t stream = stream_of(cudaStreamNonBlocking);
+  int* const out = pinned();
+  int* const in = pinned();
+  int* values = nullptr;
+  REQUIRE(cudaMalloc(&values, kBytes));
+  for (int i = 0; i < kCount; ++i) in[i] = i;
+  REQUIRE(cudaMemcpyAsync(values, in, kBytes, cudaMemcpyHostToDevice, stream));
+  REQUIRE(cudaFreeHost(in));
+  launch(values, 1, stream);
+  REQUIRE(cudaMemcpyAsync(out, values, kBytes, cudaMemcpyDeviceToHost, stream));
+  REQUIRE(cudaFree(values));
+  EXPECT(out[kCount - 1] == 2 * (kCount - 1) + 1);
+}
+
 // The second thread polls its stream while the first waits for others, and both queue work.
 void test_threads() {
   std::atomic<int> wrong = 0;
@@ -181,6 +197,7 @@ int main() {
   test_default_stream();
   test_pageable_copies();
   test_stream_ordered_memory();
+  test_frees();
   test_threads();
   test_unasked();
   return program::finish();
