@@ -1,8 +1,8 @@
 #include "tests/ptx/interpreter/heap_memory.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 namespace reformer::ptx {
 
@@ -15,7 +15,9 @@ DeviceAddress HeapMemory::allocate(std::size_t bytes) {
   return address;
 }
 
-void HeapMemory::free(DeviceAddress address) { blocks_.at(address).freed = true; }
+void HeapMemory::free(DeviceAddress address) {
+  blocks_.at(address).freed = true;
+}
 
 void HeapMemory::write(DeviceAddress address, std::span<const std::byte> bytes) {
   const Allocation allocation = find(address, bytes.size(), Access::kWrite);

@@ -1,5 +1,5 @@
-// Device memory for tests of the interpreter: allocations on the host's heap, far from each other in
-// the device's address space.
+// Device memory for tests of the interpreter: allocations on the host's heap, far from each other
+// in the device's address space.
 #pragma once
 
 #include <cstring>
