@@ -85,8 +85,8 @@ const KernelInfo& info(const Kernel& kernel);
 enum class Order { kForward, kReversed, kShuffled };
 
 struct LaunchShape {
-  Dim3 grid;
-  Dim3 block;
+  Dim3 grid = {};
+  Dim3 block = {};
   std::size_t dynamic_shared_bytes = 0;
   bool cooperative = false;  // all blocks resident, grid.sync() works
 };
