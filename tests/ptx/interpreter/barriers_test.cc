@@ -89,8 +89,8 @@ TEST(BarriersTest, DeadlocksSayWhoWaitsWhere) {
       "setp.gt.u32 %p, %t, 47; @%p bra other;\nbar.sync 0; bra end;\nother:\n"
       "shfl.sync.bfly.b32 %d, %t, 1, 31, -1;\nend:");
   EXPECT_CONTAINS(fault,
-                  "deadlock: from thread 0 on they wait at line 20, from thread 48 on they wait at "
-                  "line 22");
+                  "deadlock: from thread 0 on they wait at line 19, from thread 48 on they wait at "
+                  "line 21");
   EXPECT_CONTAINS(fault, "and nobody can go on");
 }
 
@@ -99,7 +99,7 @@ TEST(BarriersTest, ABarrierThatDivergesIsAFault) {
       "and.b32 %r1, %t, 1; setp.eq.u32 %p, %r1, 0; @%p bra other;\nbar.sync 0; bra end;\nother:\n"
       "bar.sync 0;\nend:";
   EXPECT_CONTAINS(fault_of(diverging),
-                  "a divergent barrier: other lanes of the warp wait at line 20");
+                  "a divergent barrier: other lanes of the warp wait at line 19");
   const std::string not_aligned =
       "and.b32 %r1, %t, 1; setp.eq.u32 %p, %r1, 0; @%p bra other;\nbarrier.sync 0; bra "
       "end;\nother:\n"
@@ -112,7 +112,7 @@ TEST(BarriersTest, StrictlyAllWarpsComeToTheSameBarrier) {
       "setp.eq.u32 %p, %w, 1; @%p bra other;\nbar.sync 0; bra end;\nother:\nbar.sync 0;\nend:";
   EXPECT_EQ(fault_of(different), "");
   EXPECT_CONTAINS(fault_of(different, {.strict_barriers = true}),
-                  "threads meet in one barrier from different places, the other at line 20");
+                  "threads meet in one barrier from different places, the other at line 19");
 }
 
 TEST(BarriersTest, AHangHasALimit) {

@@ -151,6 +151,7 @@ const InstructionTable& instruction_table() {
     add_collective_instructions(all);
     add_matrix_instructions(all);
     add_matrix_memory_instructions(all);
+    add_fragment_matrix_instructions(all);
     add_control_instructions(all);
     return all;
   }();

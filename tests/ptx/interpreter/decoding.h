@@ -69,6 +69,7 @@ void add_async_copy_instructions(InstructionTable& table);
 void add_collective_instructions(InstructionTable& table);
 void add_matrix_instructions(InstructionTable& table);
 void add_matrix_memory_instructions(InstructionTable& table);
+void add_fragment_matrix_instructions(InstructionTable& table);
 void add_control_instructions(InstructionTable& table);
 
 }  // namespace reformer::ptx

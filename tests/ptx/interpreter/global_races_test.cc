@@ -65,7 +65,7 @@ TEST(GlobalRacesTest, FindsRacesBetweenWarps) {
       "ld.param.u64 %X, [words]; xor.b32 %r2, %r1, 32; mad.wide.u32 %X, %r2, 4, %X;"
       "st.global.u32 [%own], %t; ";
   EXPECT_CONTAINS(fault_of(address + "ld.global.u32 %r3, [%X];"),
-                  "this read and a write by block 0, warp 0");
+                  "this write and a read by block 0, warp 0");
   EXPECT_EQ(fault_of(address + "bar.sync 0; ld.global.u32 %r3, [%X];"), "");
 }
 

@@ -33,14 +33,15 @@ struct PerLane {
 };
 using LaneValues = PerLane<u64>;
 
-// Generic addresses of what does not lie in device memory.
+// Generic addresses of what does not lie in device memory, with gaps in between so that an offset
+// too many does not lead from one into the next.
 inline constexpr u64 kWindowBytes = u64{1} << 32;
 inline constexpr u64 kSharedWindow = kReservedAddresses + 1 * kWindowBytes;
-inline constexpr u64 kLocalWindow = kReservedAddresses + 2 * kWindowBytes;
-inline constexpr u64 kParameterWindow = kReservedAddresses + 3 * kWindowBytes;  // of the kernel
-inline constexpr u64 kFrameWindow = kReservedAddresses + 4 * kWindowBytes;  // parameters of calls
-inline constexpr u64 kGridWindow = kReservedAddresses + 5 * kWindowBytes;   // what grid.sync() uses
-inline constexpr u64 kFunctionWindow = kReservedAddresses + 6 * kWindowBytes;
+inline constexpr u64 kLocalWindow = kReservedAddresses + 3 * kWindowBytes;
+inline constexpr u64 kParameterWindow = kReservedAddresses + 5 * kWindowBytes;  // of the kernel
+inline constexpr u64 kFrameWindow = kReservedAddresses + 7 * kWindowBytes;  // parameters of calls
+inline constexpr u64 kGridWindow = kReservedAddresses + 9 * kWindowBytes;   // what grid.sync() uses
+inline constexpr u64 kFunctionWindow = kReservedAddresses + 11 * kWindowBytes;
 
 constexpr bool in_window(u64 address, u64 window) {
   return address - window < kWindowBytes;

@@ -107,7 +107,7 @@ TEST(LaunchTest, BlocksOfACooperativeLaunchMeet) {
       Device device(kGridSync);
       const DeviceAddress words = device.memory.allocate(50 * 4),
                           out = device.memory.allocate(50 * 4);
-      device.run("k", {.grid = {50}, .block = {64}, .cooperative = true}, {words, out},
+      device.run("k", {.grid = {50}, .block = {1}, .cooperative = true}, {words, out},
                  {.warp_order = order,
                   .block_order = order,
                   .global_races = true,

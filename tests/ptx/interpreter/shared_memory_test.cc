@@ -29,11 +29,12 @@ std::string fault_of(const std::string& code, const LaunchOptions& options = {})
 }
 
 TEST(SharedMemoryTest, FindsRacesBetweenWarps) {
-  EXPECT_CONTAINS(fault_of("st.shared.u32 [%s], %t; ld.shared.u32 %r1, [%o];"),
-                  "shared-memory race: this read and an access by another warp, with no barrier in "
-                  "between: k, line 17 `ld.shared.u32 %r1, [%o]`, block (0,0,0), thread (32,0,0)");
+  EXPECT_CONTAINS(
+      fault_of("st.shared.u32 [%s], %t; ld.shared.u32 %r1, [%o];"),
+      "shared-memory race: this write and an access by another warp, with no barrier in "
+      "between: k, line 16 `st.shared.u32 [%s], %t`, block (0,0,0), thread (32,0,0)");
   EXPECT_CONTAINS(fault_of("ld.shared.u32 %r1, [%s]; st.shared.u32 [%o], %t;"),
-                  "this write and an access");
+                  "this read and an access");
   EXPECT_CONTAINS(fault_of("st.shared.u32 [%s], %t; st.shared.u32 [%o], %t;"),
                   "this write and an access");
   // Equal values make it no better.
@@ -101,7 +102,7 @@ TEST(SharedMemoryTest, FindsReadsOfWhatNobodyWrote) {
   EXPECT_EQ(fault_of(code), "");
   EXPECT_CONTAINS(
       fault_of(code, {.unwritten_shared = true}),
-      "read of shared memory that was never written: k, line 17 `ld.shared.u32 %r1, [%s]`, "
+      "read of shared memory that was never written: k, line 16 `ld.shared.u32 %r1, [%s]`, "
       "block (0,0,0), thread (32,0,0)");
 }
 
