@@ -61,7 +61,7 @@ struct GlobalRaces::Page {
   }
 };
 
-GlobalRaces::GlobalRaces(u64 blocks) : blocks_(blocks), clocks_(blocks) {}
+GlobalRaces::GlobalRaces(u64 blocks) : clocks_(blocks) {}
 GlobalRaces::~GlobalRaces() = default;
 
 GlobalRaces::Page& GlobalRaces::page_of(DeviceAddress address) {
@@ -119,7 +119,6 @@ void GlobalRaces::note_read(const Agent& agent, u64 own, Cell& cell) const {
 
 std::string GlobalRaces::observe(const Agent& agent, DeviceAddress address, int bytes, bool reads,
                                  bool writes, const Strength& strength) {
-  const std::lock_guard lock(mutex_);
   if (strength.strong) synchronise(agent.block, address, reads, writes, strength);
   const Clock& now = clocks_[agent.block].now;
   const u64 clock = now.size() > agent.block ? now[agent.block] : 0;
@@ -172,7 +171,6 @@ void GlobalRaces::synchronise(u64 block, DeviceAddress address, bool reads, bool
 }
 
 void GlobalRaces::fence(u64 block) {
-  const std::lock_guard lock(mutex_);
   BlockClock& own = clocks_[block];
   if (!own.pending.empty()) {
     join(own.now, own.pending);

@@ -10,7 +10,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -36,7 +35,8 @@ class GlobalRaces {
     bool release = false;
   };
 
-  // Why an access races; empty where it does not. Called by several host threads at once.
+  // Why an access races; empty where it does not. To be called before the access, with no other
+  // access in between: all blocks run on one host thread.
   std::string observe(const Agent& agent, DeviceAddress address, int bytes, bool reads, bool writes,
                       const Strength& strength);
   void fence(u64 block);
@@ -67,9 +67,6 @@ class GlobalRaces {
   void publish(u64 block);
   static void join(Clock& into, const Clock& from);
 
-  u64 blocks_;
-  std::mutex turn_;
-  std::mutex mutex_;
   std::vector<BlockClock> clocks_;
   std::unordered_map<DeviceAddress, Clock> locations_;
   std::unordered_map<DeviceAddress, std::unique_ptr<Page>> pages_;

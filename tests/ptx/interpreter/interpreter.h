@@ -103,7 +103,7 @@ struct LaunchOptions {
   bool shared_races = true;
   // The same in global memory, between warps of a block and between blocks of the launch; between
   // blocks what orders two accesses is a fence with a strong access before or after it, as in
-  // grid.sync(). Two equal values written are a race as well.
+  // grid.sync(). Two equal values written are a race as well. One host thread then runs all blocks.
   bool global_races = false;
   // Two lanes of a warp do so with no warp-wide synchronisation in between.
   bool lane_races = false;

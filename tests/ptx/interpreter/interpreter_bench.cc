@@ -60,8 +60,10 @@ std::string tile_kernel() {
   ld.param.u64 %rd1, [a];
   ld.param.u64 %rd3, [c];
   mov.u32 %r1, %tid.x;
-  mad.wide.u32 %rd1, %r1, 4, %rd1;
-  mad.wide.u32 %rd3, %r1, 4, %rd3;
+  mov.u32 %r6, %ctaid.x;
+  mad.lo.u32 %r6, %r6, 256, %r1;
+  mad.wide.u32 %rd1, %r6, 4, %rd1;
+  mad.wide.u32 %rd3, %r6, 4, %rd3;
   mov.u32 %r2, s;
   mad.lo.u32 %r3, %r1, 4, %r2;
   and.b32 %r4, %r1, 15;

@@ -135,8 +135,8 @@ class Grid {
   }
 
   void run() {
-    const u64 workers =
-        std::clamp<u64>(static_cast<u64>(std::max(1, launch_.options.host_threads)), 1, blocks_);
+    const int threads_wanted = launch_.races != nullptr ? 1 : launch_.options.host_threads;
+    const u64 workers = std::clamp<u64>(static_cast<u64>(std::max(1, threads_wanted)), 1, blocks_);
     counts_.resize(workers);
     std::vector<std::thread> threads;
     for (u64 i = 1; i < workers; ++i) threads.emplace_back([this, i] { work(i); });
