@@ -140,6 +140,7 @@ const InstructionTable& instruction_table() {
   static const InstructionTable table = [] {
     InstructionTable all;
     add_integer_instructions(all);
+    add_logic_instructions(all);
     add_bit_instructions(all);
     add_float_instructions(all);
     add_comparison_instructions(all);

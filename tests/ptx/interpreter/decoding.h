@@ -58,6 +58,7 @@ const InstructionTable& instruction_table();
 
 // Each family adds its opcodes.
 void add_integer_instructions(InstructionTable& table);
+void add_logic_instructions(InstructionTable& table);
 void add_bit_instructions(InstructionTable& table);
 void add_float_instructions(InstructionTable& table);
 void add_comparison_instructions(InstructionTable& table);

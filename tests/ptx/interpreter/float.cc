@@ -232,9 +232,10 @@ void take_common(Decoding& d) {
   in.ftz = d.take("ftz");
   in.saturate = d.take("sat");
   in.type = d.take_type(kFloats);
-  if (in.rounding != Rounding::kNearest && bytes_of(in.type) < 8 && in.type != Type::kF32) {
-    d.refuse();
-  }
+  const bool small_format = in.type != Type::kF32 && in.type != Type::kF64;
+  if (small_format && in.rounding != Rounding::kNearest) d.refuse();
+  // 2^x of a subnormal x is 1 either way.
+  if (small_format && in.ftz && d.statement.opcode != "ex2") d.refuse();
 }
 
 template <class F>

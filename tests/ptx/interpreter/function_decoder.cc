@@ -66,6 +66,9 @@ class FunctionDecoder {
   }
 
   void run() {
+    if (!syntax_.kernel && !syntax_.shared.empty()) {
+      throw ParseError("a shared variable inside a function", syntax_.shared[0].line);
+    }
     function_.code.reserve(syntax_.statements.size() + 1);
     for (const Statement& statement : syntax_.statements) {
       decode(statement, function_.code.emplace_back());

@@ -235,10 +235,15 @@ void addresses_of(const Instruction&, Warp& warp, const Operand& operand, Space 
 
 void reach(const Instruction& in, Warp& warp, const MemoryAccess& access, LaneMask mask,
            LaneValues& addresses) {
-  if (in.strong) warp.budget -= 50;  // so that a warp that waits for another one soon lets it run
+  if (in.strong) {
+    // Who reads like that may be waiting for another warp or block, which is to have its turn soon.
+    warp.budget -= 50;
+    warp.yielded |= !access.writes;
+  }
   if (access.space == Space::kShared) {
     reach_shared(in, warp, access, mask, addresses);
-  } else if (access.space == Space::kGlobal || access.space == Space::kGeneric) {
+  } else if (access.space == Space::kGlobal || access.space == Space::kConstant ||
+             access.space == Space::kGeneric) {
     reach_global(in, warp, access, mask, addresses);
   } else {
     for_lanes(mask, [&](int l) { addresses[l] = reach_lane(in, warp, access, l, addresses[l]); });

@@ -127,7 +127,7 @@ void ModuleData::fill_info(Kernel& kernel) const {
   }
   bool uses_module_shared = false;
   for (const Function* function : kernel.functions) {
-    uses_module_shared |= function->uses_module_shared || !function->syntax->shared.empty();
+    uses_module_shared |= function->uses_module_shared;
     kernel.dynamic_alignment = std::max(kernel.dynamic_alignment, function->dynamic_alignment);
     info.static_shared_bytes = std::max(info.static_shared_bytes, function->syntax->shared_bytes);
     kernel.frame_parameter_bytes =

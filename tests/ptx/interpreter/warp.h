@@ -101,8 +101,8 @@ class Warp {
   u64* registers = nullptr;                  // of the frame that runs
   std::byte* parameters = nullptr;
   std::size_t parameter_stride = 0;
-  s64 budget = 0;  // what the warp may still do before another one has its turn
-  bool yielded = false;
+  s64 budget = 0;        // what the warp may still do before another one has its turn
+  bool yielded = false;  // the block need not be gone on with at once
 
   LaneMask live = 0;        // lanes that have not come to their end
   LaneMask at_barrier = 0;  // of these, the ones that wait there
