@@ -97,6 +97,18 @@ void FlightRecorder::keep_in(const std::string& path) {
 
 uint64_t FlightRecorder::start(const Operation& operation) {
   const std::lock_guard lock(mutex_);
+  if (ended_) return 0;
+  enter(operation);
+  return last_;
+}
+
+void FlightRecorder::end(const Operation& operation) {
+  const std::lock_guard lock(mutex_);
+  if (!ended_) enter(operation);
+  ended_ = true;
+}
+
+void FlightRecorder::enter(const Operation& operation) {
   FlightRecord record{.index = ++last_,
                       .started_us = now_us(),
                       .sequence = operation.sequence,
@@ -106,12 +118,11 @@ uint64_t FlightRecorder::start(const Operation& operation) {
                       .dtype = operation.data.dtype()};
   operation.tag.copy(record.tag, sizeof(record.tag) - 1);
   slot(last_) = record;
-  return last_;
 }
 
 void FlightRecorder::finish(uint64_t index) {
   const std::lock_guard lock(mutex_);
-  if (slot(index).index == index) slot(index).finished_us = now_us();
+  if (index > 0 && slot(index).index == index) slot(index).finished_us = now_us();
 }
 
 std::vector<FlightRecord> FlightRecorder::records() const {

@@ -40,21 +40,26 @@ class FlightRecorder {
   /// CommError if it cannot be written, and the record stays where it was.
   void keep_in(const std::string& path);
 
-  /// Enters an operation; returns its index.
+  /// Enters an operation; returns its index, 0 after end().
   uint64_t start(const Operation& operation);
-  /// Marks it as finished. An index that has left the ring is ignored.
+  /// Enters the operation that brought the rank down, however long ago it was started, as the last
+  /// one: from now on nothing is entered any more.
+  void end(const Operation& operation);
+  /// Marks it as finished. An index that has left the ring, or was never in it, is ignored.
   void finish(uint64_t index);
 
   /// What is in the ring, oldest first.
   std::vector<FlightRecord> records() const;
 
  private:
+  void enter(const Operation& operation);
   FlightRecord& slot(uint64_t index) const { return ring_[(index - 1) % kCapacity]; }
 
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   FlightRecord* ring_;  // [kCapacity], mapped
   uint64_t last_ = 0;
+  bool ended_ = false;
 };
 
 /// The ring in the file `path`, oldest first. Throws CommError if it is none.

@@ -177,7 +177,8 @@ std::unique_ptr<Communicator> make_nccl_communicator(MpiWorld& world, void* comp
   Communicator& ranks = world.ranks();
   const auto shared = std::make_shared<nccl::World>(
       nccl::World::Args{.who = fmt::format("rank {} on {}", ranks.rank(), world.host()),
-                        .compute_stream = static_cast<cudaStream_t>(compute_stream)});
+                        .compute_stream = static_cast<cudaStream_t>(compute_stream),
+                        .recorder = setup.recorder});
   const nccl::Group group =
       shared->meet(share_id(ranks), ranks.rank(), ranks.size(), setup.timeout);
   return std::make_unique<NcclCommunicator>(shared, group, ranks, nullptr, setup);

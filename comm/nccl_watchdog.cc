@@ -115,8 +115,11 @@ void Watchdog::fail(const std::string& reason) {
 
 void Watchdog::fail_in_nccl(const std::string& what, const std::string& error) {
   Lock lock(mutex_);
-  const std::string& failed = under_way_.empty() ? what : under_way_.front()->description;
-  begin_failure(fmt::format("{}: {}", failed, error));
+  if (under_way_.empty()) {
+    begin_failure(fmt::format("{}: {}", what, error));
+  } else {
+    begin_failure(*under_way_.front(), ": " + error);
+  }
   acknowledge(lock);
 }
 
@@ -133,6 +136,12 @@ void Watchdog::begin_failure(const std::string& reason) {
   failure_ = fmt::format("[nccl] {}: {}", setup_.who, reason);
   failed_at_ = Clock::now();
   changed_.notify_all();
+}
+
+/// `reason` goes on after the operation's description.
+void Watchdog::begin_failure(const Launch& launch, const std::string& reason) {
+  if (failure_.empty()) setup_.record(launch.first);
+  begin_failure(launch.description + reason);
 }
 
 void Watchdog::poll() {
@@ -167,7 +176,7 @@ bool Watchdog::look_at_first(Lock& lock) {
   lock.lock();
   asking_since_.reset();
   if (begun && !first->begun) first->begun = Clock::now();
-  if (!error.empty()) begin_failure(fmt::format("{}: {}", first->description, error));
+  if (!error.empty()) begin_failure(*first, ": " + error);
   if (!complete || !failure_.empty()) return false;
   under_way_.pop_front();
   first->complete = true;
@@ -185,9 +194,7 @@ void Watchdog::guard() {
     if (!failure_.empty()) return end_failure(lock);
     if (under_way_.empty() && !call_) {
       changed_.wait(lock);
-    } else if (const std::optional<std::string> overdue = find_overdue()) {
-      begin_failure(*overdue);
-    } else {
+    } else if (!find_overdue()) {
       changed_.wait_for(lock, kGuardInterval);
     }
   }
@@ -195,24 +202,24 @@ void Watchdog::guard() {
   if (!failure_.empty()) end_failure(lock);
 }
 
-/// Operations run one after the other, so the first one's deadline is the next to pass.
-std::optional<std::string> Watchdog::find_overdue() const {
+/// Begins a failure, and returns true, when something has taken too long. Operations run one after
+/// the other, so the first one's deadline is the next to pass.
+bool Watchdog::find_overdue() {
   const Clock::time_point now = Clock::now();
   if (call_ && now > call_->since + call_->timeout) {
-    return fmt::format("{}: NCCL has not returned for {}", call_->description,
-                       reformer::describe(call_->timeout));
+    begin_failure(fmt::format("{}: NCCL has not returned for {}", call_->description,
+                              reformer::describe(call_->timeout)));
+    return true;
   }
-  if (under_way_.empty()) return std::nullopt;
+  if (under_way_.empty()) return false;
   const Launch& first = *under_way_.front();
+  const std::string timeout = reformer::describe(first.timeout);
   if (first.begun && now > *first.begun + first.timeout) {
-    return fmt::format("{} has waited {} for the other ranks", first.description,
-                       reformer::describe(first.timeout));
+    begin_failure(first, fmt::format(" has waited {} for the other ranks", timeout));
+  } else if (asking_since_ && now > *asking_since_ + first.timeout) {
+    begin_failure(first, fmt::format(": the GPU has not answered for {}", timeout));
   }
-  if (asking_since_ && now > *asking_since_ + first.timeout) {
-    return fmt::format("{}: the GPU has not answered for {}", first.description,
-                       reformer::describe(first.timeout));
-  }
-  return std::nullopt;
+  return !failure_.empty();
 }
 
 void Watchdog::end_failure(Lock& lock) {

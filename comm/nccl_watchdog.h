@@ -14,12 +14,14 @@
 #include <vector>
 
 #include "comm/nccl_calls.h"
+#include "comm/operation.h"
 
 namespace reformer::nccl {
 
 /// Operations that were put on the communication stream together.
 struct Launch {
   std::string description;
+  Operation first{};  // of them
   std::chrono::milliseconds timeout{};
   Event ready;  // on the compute stream: what they need is there
   Event done;   // on the communication stream
@@ -37,8 +39,9 @@ class Watchdog {
   struct Setup {
     std::string who;  // "rank 1 on node7"
     int device = 0;
-    std::function<std::string()> find_error;  // that NCCL reports; empty if there is none
-    std::function<void()> abort;              // of all communicators; may hang
+    std::function<std::string()> find_error{};       // that NCCL reports; empty if there is none
+    std::function<void()> abort{};                   // of all communicators; may hang
+    std::function<void(const Operation&)> record{};  // one that failed, which may be long ago
   };
   explicit Watchdog(Setup setup);
   /// REQUIRES: nothing is under way, or something failed.
@@ -88,8 +91,9 @@ class Watchdog {
   void poll();
   bool look_at_first(Lock& lock);
   void guard();
-  std::optional<std::string> find_overdue() const;
+  bool find_overdue();
   void begin_failure(const std::string& reason);
+  void begin_failure(const Launch& launch, const std::string& reason);
   void end_failure(Lock& lock);
   void acknowledge(Lock& lock);
 

@@ -43,15 +43,14 @@ World::World(const Args& args) : compute_stream_(args.compute_stream) {
   check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "cudaDeviceGetStreamPriorityRange");
   check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, greatest),
         "cudaStreamCreateWithPriority");
-  watchdog_ = std::make_unique<Watchdog>(
-      Watchdog::Setup{.who = args.who,
-                      .device = device,
-                      .find_error = [handles = handles_] { return handles->errors().error; },
-                      .abort =
-                          [handles = handles_, device] {
-                            cudaSetDevice(device);
-                            handles->abort();
-                          }});
+  Watchdog::Setup setup{.who = args.who, .device = device};
+  setup.find_error = [handles = handles_] { return handles->errors().error; };
+  setup.abort = [handles = handles_, device] {
+    cudaSetDevice(device);
+    handles->abort();
+  };
+  setup.record = [recorder = args.recorder](const Operation& failed) { recorder->end(failed); };
+  watchdog_ = std::make_unique<Watchdog>(std::move(setup));
 }
 
 World::~World() {
@@ -151,6 +150,7 @@ void World::launch(const std::vector<std::shared_ptr<Started>>& operations) {
   watchdog_->require_sound();
   const Started& first = *operations.front();
   const auto launch = std::make_shared<Launch>(Launch{.description = describe_all(operations),
+                                                      .first = first.operation,
                                                       .timeout = first.timeout,
                                                       .ready = events_->take(),
                                                       .done = events_->take()});

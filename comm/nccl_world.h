@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/flight_recorder.h"
 #include "comm/nccl_calls.h"
 #include "comm/nccl_operations.h"
 #include "comm/nccl_watchdog.h"
@@ -26,6 +27,7 @@ class World {
   struct Args {
     std::string who;  // "rank 1 on node7"
     cudaStream_t compute_stream = nullptr;
+    std::shared_ptr<FlightRecorder> recorder;  // ends with the operation that failed
   };
   explicit World(const Args& args);
   ~World();

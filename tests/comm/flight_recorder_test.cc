@@ -55,6 +55,19 @@ TEST_F(FlightRecorderTest, RemembersWhatWasStartedAndWhatIsFinished) {
   EXPECT_NE(describe(records[1]).find("not finished"), std::string::npos);
 }
 
+TEST_F(FlightRecorderTest, EndsWithTheOperationThatFailed) {
+  FlightRecorder recorder;
+  recorder.start(operation(1));
+  recorder.start(operation(2));
+  recorder.end(operation(1));
+  recorder.finish(recorder.start(operation(3)));
+  recorder.end(operation(2));
+  const std::vector<FlightRecord> records = recorder.records();
+  ASSERT_EQ(records.size(), 3u);
+  EXPECT_EQ(records.back().sequence, 1);
+  EXPECT_EQ(records.back().finished_us, 0);
+}
+
 TEST_F(FlightRecorderTest, KeepsTheNewestInOrder) {
   FlightRecorder recorder;
   const int64_t count = static_cast<int64_t>(FlightRecorder::kCapacity) + 10;

@@ -55,12 +55,12 @@ void step(Communicator& ranks, const Memory& memory, std::string_view fault, int
   memory.sums.values();
 }
 
-void run(MpiWorld& world, const std::string& folder, std::string_view fault) {
+void run(MpiWorld& world, const CommunicatorSetup& setup, const std::string& folder,
+         std::string_view fault) {
   const int rank = world.ranks().rank();
   testing::DevicePlace gpu(choose_device(world));
   note(folder, rank, "meeting");
-  const std::unique_ptr<Communicator> ranks =
-      make_nccl_communicator(world, gpu.stream(), {.timeout = kTimeout});
+  const std::unique_ptr<Communicator> ranks = make_nccl_communicator(world, gpu.stream(), setup);
   note(folder, rank, "split");
   const std::unique_ptr<Communicator> group = ranks->split(0, "groups");
   const Memory memory{.sums = {gpu, std::vector<float>(1000, 1)},
@@ -84,11 +84,15 @@ int main(int argc, char** argv) {
   MpiWorld world({.timeout = std::chrono::minutes(1)});
   const int rank = world.ranks().rank();
   note(argv[1], rank, fmt::format("pid {}", getpid()));
+  const CommunicatorSetup setup{.timeout = kTimeout};
   try {
-    run(world, argv[1], argc > 2 ? argv[2] : "");
+    run(world, setup, argv[1], argc > 2 ? argv[2] : "");
     return 0;
   } catch (const Error& error) {
     fmt::print(stderr, "rank {} fails: {}\n", rank, error.what());
+    for (const FlightRecord& record : setup.recorder->records()) {
+      fmt::print(stderr, "rank {} record: {}\n", rank, describe(record));
+    }
     world.abort(status_of(error));
   }
 }

@@ -75,4 +75,9 @@ begin=$(awk -v at="$at" '$1 == at { print $NF }' "$folder"/rank-? | sort -n | he
 echo "ended with $status, $((end - begin)) ms after $at"
 [ $status -ne 0 ] || { echo "the exit status is 0"; exit 1; }
 grep -qE -- "$text" "$folder/output" || { echo "no report says: $text"; exit 1; }
+if [[ $fault == @(stuck|late|sleep|async-error|miscount) ]]; then
+  # Whatever was started after the operation that failed, that one is the last in the flight record.
+  last=$(grep "^rank [01] record: " "$folder/output" | tail -1)
+  grep -qE "all-reduce .*\(step 3\).* not finished$" <<<"$last" || { echo "last record: $last"; exit 1; }
+fi
 [ $((end - begin)) -le 4300 ] || { echo "too late"; exit 1; }
