@@ -85,7 +85,6 @@ void change(const Instruction& in, Warp& warp, LaneMask mask) {
   const std::size_t at = returns ? 1 : 0;
   LaneValues addresses;
   addresses_of(in, warp, in.operands[at], in.space, mask, addresses);
-  const auto turn = strong_turn(in, warp);
   reach(in, warp, {.space = in.space, .bytes = sizeof(U), .reads = true, .writes = true}, mask,
         addresses);
   const Source b(warp, in.operands[at + 1]);

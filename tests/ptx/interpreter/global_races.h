@@ -40,8 +40,6 @@ class GlobalRaces {
   std::string observe(const Agent& agent, DeviceAddress address, int bytes, bool reads, bool writes,
                       const Strength& strength);
   void fence(u64 block);
-  // To be held while a strong access is observed and made.
-  std::unique_lock<std::mutex> take_turn() { return std::unique_lock(turn_); }
 
  private:
   using Clock = std::vector<u16>;  // [block]; what is missing counts as 0

@@ -26,7 +26,6 @@ template <class U>
 void load_one(const Instruction& in, Warp& warp, LaneMask mask) {
   LaneValues addresses;
   addresses_of(in, warp, in.operands[1], in.space, mask, addresses);
-  const auto turn = strong_turn(in, warp);
   reach(in, warp, reading(in), mask, addresses);
   u64* d = warp.destination(in.operands[0]);
   if (d == nullptr) return;
@@ -40,7 +39,6 @@ void load_one(const Instruction& in, Warp& warp, LaneMask mask) {
 void load_vector(const Instruction& in, Warp& warp, LaneMask mask) {
   LaneValues addresses;
   addresses_of(in, warp, in.operands[1], in.space, mask, addresses);
-  const auto turn = strong_turn(in, warp);
   reach(in, warp, reading(in), mask, addresses);
   const int bytes = bytes_of(in.type);
   for (int i = 0; i < in.vector; ++i) {
@@ -74,7 +72,6 @@ template <class U>
 void store_one(const Instruction& in, Warp& warp, LaneMask mask) {
   LaneValues addresses;
   addresses_of(in, warp, in.operands[0], in.space, mask, addresses);
-  const auto turn = strong_turn(in, warp);
   reach(in, warp, writing(in), mask, addresses);
   const Source value(warp, in.operands[1]);
   for_lanes(mask, [&](int l) { store<U>(addresses[l], value[l]); });
@@ -83,7 +80,6 @@ void store_one(const Instruction& in, Warp& warp, LaneMask mask) {
 void store_vector(const Instruction& in, Warp& warp, LaneMask mask) {
   LaneValues addresses;
   addresses_of(in, warp, in.operands[0], in.space, mask, addresses);
-  const auto turn = strong_turn(in, warp);
   reach(in, warp, writing(in), mask, addresses);
   const int bytes = bytes_of(in.type);
   for (int i = 0; i < in.vector; ++i) {

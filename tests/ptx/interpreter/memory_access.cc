@@ -215,11 +215,6 @@ void reach_global(const Instruction& in, Warp& warp, const MemoryAccess& access,
 
 }  // namespace
 
-std::unique_lock<std::mutex> strong_turn(const Instruction& in, Warp& warp) {
-  if (!in.strong || warp.launch.races == nullptr) return {};
-  return warp.launch.races->take_turn();
-}
-
 void addresses_of(const Instruction&, Warp& warp, const Operand& operand, Space space,
                   LaneMask mask, LaneValues& addresses) {
   const Source source(warp, operand);

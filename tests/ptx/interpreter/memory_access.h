@@ -2,8 +2,6 @@
 // every check on the way.
 #pragma once
 
-#include <mutex>
-
 #include "tests/ptx/interpreter/lanes.h"
 #include "tests/ptx/interpreter/warp.h"
 
@@ -23,11 +21,6 @@ void addresses_of(const Instruction& in, Warp& warp, const Operand& operand, Spa
 // Turns addresses into host addresses. Fault where a lane may not do what it wants to do.
 void reach(const Instruction& in, Warp& warp, const MemoryAccess& access, LaneMask mask,
            LaneValues& addresses);
-
-// To be held from reach() until the access is made. Where races are looked for, strong accesses of
-// blocks on several host threads take turns: else a block could read what another has written
-// before the order that this makes is known, and what follows would be taken for a race.
-std::unique_lock<std::mutex> strong_turn(const Instruction& in, Warp& warp);
 
 inline std::byte* host(u64 address) {
   return reinterpret_cast<std::byte*>(address);
