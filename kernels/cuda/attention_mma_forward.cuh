@@ -19,6 +19,7 @@ struct alignas(16) RoundSums {
   float offset = 0;
   float weights = 0;
   float rounded_weights = 0;
+  float nothing = 0;  // is read with the others, in 16 bytes
 };
 
 struct AttentionForwardArgs {

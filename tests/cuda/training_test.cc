@@ -102,7 +102,6 @@ void expect_same_first_step(DType compute, double loss_bound, double gradient_bo
     EXPECT_LE(error / largest, gradient_bound) << name;
     worst = std::max(worst, error / largest);
   }
-  RecordProperty("worst_gradient", std::to_string(worst));
   printf("loss differs by %.2g, gradients by at most %.2g\n", std::abs(step.loss - expected.loss),
          worst);
 }

@@ -39,7 +39,7 @@ CheckModel::CheckModel(const RunConfig& config, Backend& backend)
       rotations_(make_rotations(config.model, kSeed, kStep)),
       batch_(make_dataset(run_)->training_batch(kStep, 0, run_.training().micro_batch())) {
   state_.initialize_parameters(kSeed);
-  backend.fill_zero(state_.faults);
+  backend.fill_zero(state_.tallies);
 }
 
 Tensor CheckModel::gradients() const {
