@@ -49,6 +49,9 @@ for compute in FLOAT32 BFLOAT16; do
   train 2 "$compute-2" --set execution.compute=$compute >"$scratch/log" ||
     fail "$(cat "$scratch/log")"
   grep -q NCCL "$scratch/log" || fail 'two ranks without NCCL'
+  # How well the hash works does not depend on the dtype.
+  found=$(grep -oE 'LSH finds [0-9]+' "$scratch/log" | grep -oE '[0-9]+$')
+  ((found >= 45)) || fail "$compute: LSH finds $found% of the attention"
   [[ $(digest "$compute-1") == "$(digest "$compute-2")" ]] || fail "$compute: two ranks, other bits"
 done
 train 4 four --set execution.compute=BFLOAT16 >"$scratch/log" || fail "$(cat "$scratch/log")"
@@ -74,7 +77,7 @@ refuse() {
   [[ $status -eq $code ]] || fail "exit status $status instead of $code: $(cat "$scratch/log")"
   grep -q "$text" "$scratch/log" || fail "$(cat "$scratch/log")"
 }
-PTX_DEVICES=1 refuse 5 'two ranks' train 2 shared
+PTX_DEVICES=1 refuse 5 'several ranks on one GPU' train 2 shared
 PTX_DEVICES=0 refuse 5 'no CUDA device' train 1 none
 PTX_MEMORY=1M refuse 5 'are available' train 1 large
 printf 'ok: refusals\n'

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "kernels/core/philox.h"
+#include "kernels/download.h"
 #include "kernels/lsh_layout.h"
 
 namespace reformer {
@@ -28,14 +29,14 @@ class ScoreTable {
     const int64_t length = query_key.shape()[0];
     std::vector<float> queries(positions.size() * heads_ * width_);
     for (size_t q = 0; q < positions.size(); ++q) {
-      backend.download(query_key.rows(positions[q], positions[q] + 1),
-                       queries.data() + q * heads_ * width_);
+      download_floats(backend, query_key.rows(positions[q], positions[q] + 1),
+                      queries.data() + q * heads_ * width_);
     }
     for (std::vector<float>& scores : scores_) scores.reserve(static_cast<size_t>(length));
     std::vector<float> keys(static_cast<size_t>(kBlockTokens) * heads_ * width_);
     for (int64_t begin = 0; begin < length; begin += kBlockTokens) {
       const int64_t end = std::min(begin + kBlockTokens, length);
-      backend.download(query_key.rows(begin, end), keys.data());
+      download_floats(backend, query_key.rows(begin, end), keys.data());
       for (size_t key = 0; key < static_cast<size_t>(end - begin); ++key) {
         add_key(keys.data() + key * heads_ * width_, queries);
       }
