@@ -10,7 +10,7 @@
 namespace reformer::ptx {
 namespace {
 
-constexpr int kMostCalls = 4096;
+constexpr int kMostCalls = 1024;
 constexpr std::size_t kMostLocalBytes = 512 * 1024;
 
 int lanes_of(const Block& block, int number) {
