@@ -1,5 +1,6 @@
 // A correct program gives the same results in every order of the queues.
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 #include "tests/ptx/runtime/programs/expect.h"
@@ -185,7 +186,9 @@ void test_unasked() {
   static std::atomic<bool> done;
   REQUIRE(cudaLaunchHostFunc(
       nullptr, [](void*) { done = true; }, nullptr));
-  while (!done) std::this_thread::yield();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!done && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  EXPECT(done);
 }
 
 }  // namespace
