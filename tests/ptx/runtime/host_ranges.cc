@@ -1,21 +1,26 @@
 #include "tests/ptx/runtime/host_ranges.h"
 
-#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <mutex>
+
+#include <sys/mman.h>
 
 namespace reformer::ptx {
 namespace {
 
 constexpr size_t kPageBytes = 4096;
 
+size_t pages_of(size_t bytes) {
+  return (bytes / kPageBytes + 1) * kPageBytes;
+}
+
 }  // namespace
 
 std::byte* HostRanges::allocate(size_t bytes, HostKind kind) {
-  const size_t pages = bytes / kPageBytes + 1;
-  void* const memory = std::aligned_alloc(kPageBytes, pages * kPageBytes);
-  if (memory == nullptr) return nullptr;
+  void* const memory = mmap(nullptr, pages_of(bytes), PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
   std::memset(memory, 0xff, bytes);
   add({.begin = static_cast<std::byte*>(memory), .bytes = bytes, .kind = kind});
   return static_cast<std::byte*>(memory);
@@ -38,7 +43,8 @@ bool HostRanges::remove(const void* begin, HostKind kind) {
   const std::unique_lock lock(mutex_);
   const auto found = ranges_.find(reinterpret_cast<uintptr_t>(begin));
   if (found == ranges_.end() || found->second.kind != kind) return false;
-  if (kind != HostKind::kRegistered) std::free(found->second.begin);
+  // Nobody gets this memory again unasked: whoever still uses it dies.
+  if (kind != HostKind::kRegistered) munmap(found->second.begin, pages_of(found->second.bytes));
   ranges_.erase(found);
   return true;
 }
