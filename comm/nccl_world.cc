@@ -196,7 +196,8 @@ void World::when_complete(Started& started, const std::function<void()>& then) {
 void World::give_up(const Started& started) {
   watchdog_->fail(fmt::format("{} was given up", describe(started.operation)));
   std::erase_if(messages_, [&](const auto& each) { return each.get() == &started; });
-  const Clock::time_point deadline = Clock::now() + kNcclFailureGrace;
+  // The abort ends NCCL's kernels; what they wait for on the compute stream may take longer.
+  const Clock::time_point deadline = Clock::now() + started.timeout;
   while (cudaStreamQuery(stream_) == cudaErrorNotReady) {
     if (Clock::now() > deadline) {
       end_stuck_process(

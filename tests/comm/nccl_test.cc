@@ -71,11 +71,11 @@ TEST(NcclTest, TheHostWaitsForNothing) {
   ranks->barrier("start");
   const Placed<float> data(*gpu, std::vector<float>(1000, 1.0f));
   const auto begin = std::chrono::steady_clock::now();
-  if (ranks->rank() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  if (ranks->rank() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1000));
   Pending sum = ranks->start_all_reduce_sum(data.view(), "late");
   sum.wait();
   if (ranks->rank() != 0) {
-    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(200));
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(700));
     EXPECT_EQ(ranks->recorder().records().back().finished_us, 0) << "it is still under way";
   }
   EXPECT_EQ(data.values()[0], static_cast<float>(ranks->size()));
