@@ -95,6 +95,11 @@ Watchdog::Call::~Call() {
   watchdog_.call_.reset();
 }
 
+void Watchdog::Call::returned() {
+  const Lock lock(watchdog_.mutex_);
+  watchdog_.call_->since = Clock::now();
+}
+
 void Watchdog::require_sound() {
   Lock lock(mutex_);
   if (failure_.empty()) return;

@@ -56,13 +56,16 @@ class Watchdog {
   /// Returns when nothing is under way any more, or something failed.
   void wait_until_idle();
 
-  /// While it lives, the rank is in a call of NCCL that has to return within `timeout`.
+  /// While it lives, the rank is in calls of NCCL that each have to return within `timeout`.
   class Call {
    public:
     Call(Watchdog& watchdog, std::string description, std::chrono::milliseconds timeout);
     ~Call();
     Call(const Call&) = delete;
     Call& operator=(const Call&) = delete;
+
+    /// One has returned, and the next one follows.
+    void returned();
 
    private:
     Watchdog& watchdog_;

@@ -61,20 +61,19 @@ World::~World() {
 template <typename Call>
 void World::run(const Work& work, ncclComm_t* handle, const Call& call) {
   watchdog_->require_sound();
-  Handles::Result begun;
-  {
-    const Watchdog::Call watched(*watchdog_, work.what, work.timeout);
-    begun = handles_->run(work.name, call);
-  }
+  Watchdog::Call watched(*watchdog_, work.what, work.timeout);
+  const Handles::Result begun = handles_->run(work.name, call);
+  watched.returned();
   // Some calls do not say that they are in progress, and none is to blame for an error before it.
-  settle(work, handle);
+  settle(work, handle, watched);
   if (!begun.error.empty()) fail(fmt::format("{}: {}", work.what, begun.error));
 }
 
-void World::settle(const Work& work, ncclComm_t* handle) {
+void World::settle(const Work& work, ncclComm_t* handle, Watchdog::Call& watched) {
   const Clock::time_point begin = Clock::now();
   for (;;) {
     const Handles::Result state = handles_->state_of(handle);
+    watched.returned();
     watchdog_->require_sound();
     if (!state.error.empty()) {
       watchdog_->fail_in_nccl(work.what, state.error);
@@ -109,7 +108,10 @@ Group World::split(const Group& parent, int color, const std::string& descriptio
   // The parent is in progress until the new communicator is there, which may then be so itself.
   run({description, "ncclCommSplit", timeout}, parent.handle,
       [&] { return ncclCommSplit(*parent.handle, color, parent.rank, group.handle, &config); });
-  settle({description, "ncclCommSplit", timeout}, group.handle);
+  {
+    Watchdog::Call watched(*watchdog_, description, timeout);
+    settle({description, "ncclCommSplit", timeout}, group.handle, watched);
+  }
   run({description, "ncclCommUserRank", timeout}, group.handle,
       [&] { return ncclCommUserRank(*group.handle, &group.rank); });
   run({description, "ncclCommCount", timeout}, group.handle,

@@ -67,7 +67,7 @@ class World {
   };
   template <typename Call>
   void run(const Work& work, ncclComm_t* handle, const Call& call);
-  void settle(const Work& work, ncclComm_t* handle);
+  void settle(const Work& work, ncclComm_t* handle, Watchdog::Call& watched);
   [[noreturn]] void fail(const std::string& reason);
 
   const cudaStream_t compute_stream_;
