@@ -8,21 +8,9 @@
 #pragma once
 
 #include "kernels/cuda/attention_mma_backward_memory.cuh"
+#include "kernels/cuda/attention_mma_sums.cuh"
 
 namespace reformer::cuda {
-
-struct AttentionBackwardBlockArgs {
-  AttentionBlockArgs block;
-  const __nv_bfloat16* dout = nullptr;
-  const float* lse = nullptr;    // [B, H, T]
-  const float* delta = nullptr;  // [B, H, T]
-  // Gradients of the rounds so far, [pairs, T, D]; R > 1 only.
-  float* dquery_sums = nullptr;
-  float* dvalue_sums = nullptr;
-  __nv_bfloat16* dquery = nullptr;
-  __nv_bfloat16* dkey = nullptr;  // kLocal only
-  __nv_bfloat16* dvalue = nullptr;
-};
 
 template <int D, PairWork kWork>
 class BackwardBlock {
@@ -64,11 +52,9 @@ class BackwardBlock {
   using Stage = typename BackwardMemory<D>::Stage;
   static constexpr int kMovingRows = moving_rows(D);
   static constexpr int kDepth = D / 16;
-  static constexpr int kColumns = D / 8;  // C fragments side by side
   /// The block's own A fragments stay in registers where there is room.
   static constexpr bool kHolds = D <= 64;
   static constexpr int kHeld = kHolds ? kDepth : 1;
-  using Sums = float[kColumns][4];
 
   // ---- the block's own slots ----
 
@@ -228,49 +214,28 @@ class BackwardBlock {
     }
   }
 
-  /// Shared query-keys begin each walk with the block's own slots, which is step −1 of it.
+  /// Shared query-keys begin each walk with the block's own slots, a step before the first.
   __device__ __forceinline__ int first_step(int step) const {
     return block_.shared_query_key ? step - 1 : step;
   }
 
+  /// Calls add(stage, first slot, rows) for the block's own slots, or for the tile of `step`.
   template <typename Add>
-  __device__ __forceinline__ void walk(int step, const Stage& own, const Add& add) {
-    const bool moves = step >= 0;
-    if (moves) {
+  __device__ __forceinline__ void walk(bool is_own, int step, const Stage& own, const Add& add) {
+    if (!is_own) {
       wait_for_copies<1>();
       __syncthreads();
     }
-    add(moves ? memory_.stage(step) : own,
-        moves ? memory_.path->tile(step) * kMovingRows : first_slot_,
-        moves ? kMovingRows : kBlockSlots);
-    if (moves) {
+    add(is_own ? own : memory_.stage(step),
+        is_own ? first_slot_ : memory_.path->tile(step) * kMovingRows,
+        is_own ? kBlockSlots : kMovingRows);
+    if (!is_own) {
       __syncthreads();
       load_step(step + 2);
     }
   }
 
-  // ---- what the pairs of a sub-block are ----
-
-  struct Pairs {
-    bool all_visible;
-    unsigned visible;
-    unsigned kept;
-    PairCounts counts;
-  };
-
-  template <bool kQueryRows>
-  __device__ __forceinline__ Pairs classify(bool all_visible, const SubBlockQueries& queries,
-                                            const SubBlockKeys& keys) const {
-    Pairs pairs{.all_visible = all_visible, .visible = kAllPairs, .kept = kAllPairs, .counts = {}};
-    if constexpr (kWork == PairWork::kDuplicates) {
-      pairs.counts = count_pairs<kQueryRows>(block_.rules, block_.rounds, queries, keys);
-    }
-    if constexpr (kWork != PairWork::kPlain) {
-      pairs.kept = kept_pairs<kQueryRows>(block_.rules, place_.sample, place_.head, queries, keys);
-    }
-    if (!all_visible) pairs.visible = visible_pairs<kQueryRows>(block_.rules, queries, keys);
-    return pairs;
-  }
+  // ---- one sub-block ----
 
   /// Products of the block's rows with 16 rows of a tile: scores before their scale, and dout·v.
   __device__ __forceinline__ void multiply_rows(const Stage& stage, int first,
@@ -295,8 +260,9 @@ class BackwardBlock {
 
   /// Turns scores · log2 e into weights, and products into d(loss)/d(score).
   template <typename LogSums, typename Deltas>
-  __device__ __forceinline__ void weigh(const Pairs& pairs, const LogSums& lse, const Deltas& delta,
-                                        PairTile& scores, PairTile& products) const {
+  __device__ __forceinline__ void weigh(const LanePairs& pairs, const LogSums& lse,
+                                        const Deltas& delta, PairTile& scores,
+                                        PairTile& products) const {
     for_lane_pairs([&](int half, int e) {
       float weight = exp2_approximate(scores[half][e] - lse(half, e) * kLog2E);
       if (kWork == PairWork::kDuplicates) weight = __fdividef(weight, pairs.counts(half, e));
@@ -310,37 +276,25 @@ class BackwardBlock {
     });
   }
 
-  /// sums += weights · (16 rows of a tile)
-  static __device__ __forceinline__ void add_product(Sums& sums, const uint32_t (&weights)[4],
-                                                     const std::byte* tile, int first) {
-#pragma unroll
-    for (int n = 0; n < kDepth; ++n) {
-      uint32_t b[4];
-      Tile::load_b(b, shared_address(tile), first, n);
-      multiply_add(sums[2 * n], weights, b[0], b[1]);
-      multiply_add(sums[2 * n + 1], weights, b[2], b[3]);
-    }
-  }
-
   // ---- first walk: rows are keys, columns are queries that see them ----
 
   __device__ __forceinline__ void add_all_queries() {
     hold(scored_, memory_.scored);
     hold(valued_, memory_.values);
-    Sums dvalue = {};
+    RowSums<D> dvalue = {};
     for (int step = first_step(0); memory_.path->is_query(step); ++step) {
-      walk(step, memory_.own_as_queries(),
+      walk(step < 0, step, memory_.own_as_queries(),
            [&](const Stage& stage, int slot, int rows) { add_queries(stage, slot, rows, dvalue); });
     }
     if (kWork != PairWork::kPlain) {
-      scale_rows(block_.rules.dropout_scale, block_.rules.dropout_scale, dvalue);
+      scale_rows<D>(block_.rules.dropout_scale, block_.rules.dropout_scale, dvalue);
     }
     if (block_.round == 0 && block_.shared_query_key) add_own_values(dvalue);
     store_rows(dvalue, args_.dvalue_sums, args_.dvalue);
   }
 
   __device__ __forceinline__ void add_queries(const Stage& stage, int slot, int rows,
-                                              Sums& dvalue) {
+                                              RowSums<D>& dvalue) {
     const WarpRange seeing(memory_.seeing + warp_row_);
     const int warp_slot = first_slot_ + warp_row_;
 #pragma unroll 1
@@ -357,7 +311,8 @@ class BackwardBlock {
                               .position = memory_.position + warp_row_,
                               .slot_in = memory_.slot_in + warp_row_,
                               .stride = kBlockSlots};
-      const Pairs pairs = classify<false>(covers(seen, warp_slot, slot + first), queries, keys);
+      const LanePairs pairs = classify<kWork, false>(
+          block_.rules, place_, covers(seen, warp_slot, slot + first), queries, keys);
       PairTile scores = {};
       PairTile products = {};
       multiply_rows(stage, first, memory_.values, scores, products);
@@ -372,9 +327,9 @@ class BackwardBlock {
       }
       uint32_t rounded[4];
       round_to_fragment(scores, rounded);
-      add_product(dvalue, rounded, stage.valued, first);
+      add_product<D>(dvalue, rounded, shared_address(stage.valued), first);
       round_to_fragment(products, rounded);
-      add_product(gradients_, rounded, stage.scored, first);
+      add_product<D>(gradients_, rounded, shared_address(stage.scored), first);
     }
   }
 
@@ -386,54 +341,28 @@ class BackwardBlock {
   }
 
   /// A token that saw nobody else has its own value as output.
-  __device__ __forceinline__ void add_own_values(Sums& dvalue) const {
+  __device__ __forceinline__ void add_own_values(RowSums<D>& dvalue) const {
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
       if (memory_.lse[lane_row(row)] != kSelfScore) continue;
-#pragma unroll
-      for (int n = 0; n < kColumns; ++n) {
-        const uint32_t pair = Tile::pair(shared_address(memory_.douts), lane_row(row), n);
-        dvalue[n][2 * row] += lower_half(pair);
-        dvalue[n][2 * row + 1] += upper_half(pair);
-      }
+      add_row<D>(shared_address(memory_.douts), lane_row(row), row, dvalue);
     }
   }
 
   // ---- between the walks ----
 
-  /// The gradient of k̂ = k / ‖k‖ becomes that of k: g = (g − k̂ (k̂·g)) / ‖k‖.
   __device__ __forceinline__ void project_key_gradients() {
     const uint32_t keys = shared_address(memory_.scored);
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
-      const float scale = memory_.key_scale[lane_row(row)];
-      float dot = 0;
-#pragma unroll
-      for (int n = 0; n < kColumns; ++n) {
-        const uint32_t pair = Tile::pair(keys, lane_row(row), n);
-        dot += lower_half(pair) * gradients_[n][2 * row];
-        dot += upper_half(pair) * gradients_[n][2 * row + 1];
-      }
-      dot = quad_sum(dot) * scale * scale;
-#pragma unroll
-      for (int n = 0; n < kColumns; ++n) {
-        const uint32_t pair = Tile::pair(keys, lane_row(row), n);
-        float& x = gradients_[n][2 * row];
-        float& y = gradients_[n][2 * row + 1];
-        x = scale * (x - lower_half(pair) * dot);
-        y = scale * (y - upper_half(pair) * dot);
-      }
+      project_row<D>(keys, lane_row(row), memory_.key_scale[lane_row(row)], row, gradients_);
     }
   }
 
   __device__ __forceinline__ void store_key_gradients() {
-    scale_rows(memory_.key_scale[lane_row(0)], memory_.key_scale[lane_row(1)], gradients_);
+    scale_rows<D>(memory_.key_scale[lane_row(0)], memory_.key_scale[lane_row(1)], gradients_);
     store_rows(gradients_, nullptr, args_.dkey);
-#pragma unroll
-    for (int n = 0; n < kColumns; ++n) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) gradients_[n][i] = 0;
-    }
+    clear_rows<D>(gradients_);
   }
 
   // ---- second walk: rows are queries, columns are keys that they see ----
@@ -441,7 +370,7 @@ class BackwardBlock {
   __device__ __forceinline__ void add_all_keys() {
     const int queries = memory_.path->queries.count();
     for (int step = first_step(queries); step < memory_.path->steps(); ++step) {
-      walk(step - (step < queries ? queries : 0), memory_.own_as_keys(),
+      walk(step < queries, step, memory_.own_as_keys(),
            [&](const Stage& stage, int slot, int rows) { add_keys(stage, slot, rows); });
     }
     wait_for_copies<0>();
@@ -462,7 +391,8 @@ class BackwardBlock {
                               .position = stage.position + first,
                               .slot_in = stage.slot_in + first,
                               .stride = rows};
-      const Pairs pairs = classify<true>(covers(seen, slot + first, warp_slot), queries, keys);
+      const LanePairs pairs = classify<kWork, true>(
+          block_.rules, place_, covers(seen, slot + first, warp_slot), queries, keys);
       PairTile scores = {};
       PairTile products = {};
       multiply_rows(stage, first, memory_.douts, scores, products);
@@ -473,22 +403,14 @@ class BackwardBlock {
       for_lane_pairs([&](int half, int e) { products[half][e] *= scale(half, e); });
       uint32_t rounded[4];
       round_to_fragment(products, rounded);
-      add_product(gradients_, rounded, stage.scored, first);
+      add_product<D>(gradients_, rounded, shared_address(stage.scored), first);
     }
   }
 
   // ---- results ----
 
-  static __device__ __forceinline__ void scale_rows(float first, float second, Sums& rows) {
-#pragma unroll
-    for (int n = 0; n < kColumns; ++n) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) rows[n][i] *= i < 2 ? first : second;
-    }
-  }
-
   /// Adds the rows to those of earlier rounds; the last round writes to `out`.
-  __device__ __forceinline__ void store_rows(const Sums& rows, float* sums,
+  __device__ __forceinline__ void store_rows(RowSums<D>& rows, float* sums,
                                              __nv_bfloat16* out) const {
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
@@ -497,19 +419,11 @@ class BackwardBlock {
       const int position = token < 0 ? ~token : token;
       float* sum = sums + (static_cast<size_t>(place_.in_group) * slots_.length() + position) * D;
       __nv_bfloat16* to = out + place_.activation + position * place_.stride;
-#pragma unroll
-      for (int n = 0; n < kColumns; ++n) {
-        const int column = lane_column(n);
-        float2 value = make_float2(rows[n][2 * row], rows[n][2 * row + 1]);
-        if (block_.round > 0) {
-          const float2 before = *reinterpret_cast<const float2*>(sum + column);
-          value = make_float2(before.x + value.x, before.y + value.y);
-        }
-        if (block_.round + 1 < block_.rounds) {
-          *reinterpret_cast<float2*>(sum + column) = value;
-        } else {
-          *reinterpret_cast<__nv_bfloat162*>(to + column) = __floats2bfloat162_rn(value.x, value.y);
-        }
+      if (block_.round > 0) add_row<D>(sum, row, rows);
+      if (block_.round + 1 < block_.rounds) {
+        store_row<D>(rows, row, sum);
+      } else {
+        store_row<D>(rows, row, to);
       }
     }
   }
@@ -525,7 +439,7 @@ class BackwardBlock {
 
   uint32_t scored_[kHeld][4];  // the block's keys, then its queries
   uint32_t valued_[kHeld][4];  // its values, then its output gradients
-  Sums gradients_ = {};        // of its unit keys, then of its queries, with those of shared keys
+  RowSums<D> gradients_ = {};  // of its unit keys, then of its queries, with those of shared keys
 };
 
 /// Blocks that shall be resident on one multiprocessor, which bounds the registers.

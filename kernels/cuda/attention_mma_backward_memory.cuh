@@ -1,9 +1,22 @@
-// The shared memory of a block of the backward pass.
+// What a block of the backward pass is given, and its shared memory.
 #pragma once
 
 #include "kernels/cuda/attention_mma_blocks.cuh"
 
 namespace reformer::cuda {
+
+struct AttentionBackwardBlockArgs {
+  AttentionBlockArgs block;
+  const __nv_bfloat16* dout = nullptr;
+  const float* lse = nullptr;    // [B, H, T]
+  const float* delta = nullptr;  // [B, H, T]
+  // Gradients of the rounds so far, [pairs, T, D]; R > 1 only.
+  float* dquery_sums = nullptr;
+  float* dvalue_sums = nullptr;
+  __nv_bfloat16* dquery = nullptr;
+  __nv_bfloat16* dkey = nullptr;  // kLocal only
+  __nv_bfloat16* dvalue = nullptr;
+};
 
 /// Slots of a tile that passes by: as many as leave room for two blocks of the widest heads.
 constexpr int moving_rows(int head_dim) {

@@ -141,9 +141,4 @@ class SharedCarver {
   int used_ = 0;
 };
 
-/// The first of the two columns that a lane holds of C fragment n.
-__device__ __forceinline__ int lane_column(int n) {
-  return 8 * n + 2 * (threadIdx.x & 3);
-}
-
 }  // namespace reformer::cuda

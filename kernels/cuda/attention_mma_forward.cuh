@@ -10,82 +10,15 @@
 // by, while lse takes them as they are.
 #pragma once
 
-#include "kernels/cuda/attention_mma_blocks.cuh"
+#include "kernels/cuda/attention_mma_forward_memory.cuh"
+#include "kernels/cuda/attention_mma_sums.cuh"
 
 namespace reformer::cuda {
-
-/// Of one query over the rounds so far. Weights are 2^(score · log2 e − offset).
-struct alignas(16) RoundSums {
-  float offset = 0;
-  float weights = 0;
-  float rounded_weights = 0;
-  float nothing = 0;  // is read with the others, in 16 bytes
-};
-
-struct AttentionForwardArgs {
-  AttentionBlockArgs block;
-  float* value_sums = nullptr;      // [pairs, T, D]: Σ w v of the rounds so far; R > 1 only
-  RoundSums* round_sums = nullptr;  // [pairs, T]; R > 1 only
-  __nv_bfloat16* out = nullptr;
-  float* lse = nullptr;
-};
 
 /// Of ‖q‖ · log2 e. Weights of shorter queries are 2^-80 at least.
 inline constexpr float kLongQuery = 40.0f;
 /// Below every score.
 inline constexpr float kNoScore = -1e30f;
-
-template <int D>
-struct ForwardMemory {
-  /// Keys and values of 64 slots.
-  struct Stage {
-    std::byte* keys;
-    std::byte* values;
-    float* key_scale;  // [64]
-    int* position;     // [64]
-    int* slot_in;      // [counted_rounds, 64]
-  };
-
-  constexpr ForwardMemory(std::byte* begin, int counted_rounds) : carver(begin) {
-    place = carver.take<PairPlace>(1);
-    query_offset = carver.take<float>(kBlockSlots);
-    query_token = carver.take<int>(kBlockSlots);
-    query_round = carver.take<int>(kBlockSlots);
-    query_seen = carver.take<int2>(kBlockSlots);
-    query_seen_in = carver.take<int2>(kBlockSlots * counted_rounds);
-    first = take_stage(counted_rounds);
-    const int before = carver.used();
-    take_stage(counted_rounds);
-    stage_bytes = carver.used() - before;
-  }
-
-  constexpr Stage take_stage(int counted_rounds) {
-    return {.keys = carver.take<std::byte>(kBlockSlots * 2 * D),
-            .values = carver.take<std::byte>(kBlockSlots * 2 * D),
-            .key_scale = carver.take<float>(kBlockSlots),
-            .position = carver.take<int>(kBlockSlots),
-            .slot_in = carver.take<int>(kBlockSlots * counted_rounds)};
-  }
-
-  __device__ __forceinline__ Stage stage(int step) const {
-    const int skip = step % 2 * stage_bytes;
-    return {.keys = first.keys + skip,
-            .values = first.values + skip,
-            .key_scale = first.key_scale + skip / sizeof(float),
-            .position = first.position + skip / sizeof(int),
-            .slot_in = first.slot_in + skip / sizeof(int)};
-  }
-
-  SharedCarver carver;
-  PairPlace* place = nullptr;     // here to save registers
-  float* query_offset = nullptr;  // [64]
-  int* query_token = nullptr;     // [64]
-  int* query_round = nullptr;     // [64]
-  int2* query_seen = nullptr;     // [64]
-  int2* query_seen_in = nullptr;  // [counted_rounds, 64]
-  Stage first = {};
-  int stage_bytes = 0;
-};
 
 template <int D, PairWork kWork>
 class ForwardBlock {
@@ -258,25 +191,19 @@ class ForwardBlock {
                               .position = stage.position + first,
                               .slot_in = stage.slot_in + first,
                               .stride = kBlockSlots};
-      const unsigned visible =
-          all_visible ? kAllPairs : visible_pairs<true>(block_.rules, queries, keys);
-      unsigned kept = kAllPairs;
-      PairCounts counts;
-      if (kWork != PairWork::kPlain && weighs) {
-        kept = kept_pairs<true>(block_.rules, place_.sample, place_.head, queries, keys);
-      }
-      if (kWork == PairWork::kDuplicates && weighs) {
-        counts = count_pairs<true>(block_.rules, block_.rounds, queries, keys);
-      }
+      const LanePairs pairs =
+          weighs
+              ? classify<kWork, true>(block_.rules, place_, all_visible, queries, keys)
+              : classify<PairWork::kPlain, true>(block_.rules, place_, all_visible, queries, keys);
       PairTile scores = {};
       multiply_queries(scores, shared_address(stage.keys), first);
       scale_scores(scores, stage.key_scale + first);
       if (!weighs) {
-        raise_maxima(scores, visible);
+        raise_maxima(scores, pairs.visible);
         continue;
       }
-      weigh(scores, all_visible, visible, counts);
-      add_values(scores, kept, shared_address(stage.values), first);
+      weigh(scores, pairs);
+      add_values(scores, pairs.kept, shared_address(stage.values), first);
     }
   }
 
@@ -303,16 +230,15 @@ class ForwardBlock {
   }
 
   /// Turns scores into weights.
-  __device__ __forceinline__ void weigh(PairTile& scores, bool all_visible, unsigned visible,
-                                        const PairCounts& counts) {
+  __device__ __forceinline__ void weigh(PairTile& scores, const LanePairs& pairs) {
     for_lane_pairs([&](int half, int e) {
       float weight = exp2_approximate(scores[half][e] - offset_[e / 2]);
-      if (kWork == PairWork::kDuplicates) weight = __fdividef(weight, counts(half, e));
+      if (kWork == PairWork::kDuplicates) weight = __fdividef(weight, pairs.counts(half, e));
       scores[half][e] = weight;
     });
-    if (!all_visible) {
+    if (!pairs.all_visible) {
       for_lane_pairs([&](int half, int e) {
-        if (!holds(visible, half, e)) scores[half][e] = 0;
+        if (!holds(pairs.visible, half, e)) scores[half][e] = 0;
       });
     }
     for_lane_pairs([&](int half, int e) { weights_[e / 2] += scores[half][e]; });
@@ -330,13 +256,7 @@ class ForwardBlock {
       if (!holds(kept, i / 2, e)) rounded[i] &= 0xffff0000u;
       if (!holds(kept, i / 2, e + 1)) rounded[i] &= 0x0000ffffu;
     }
-#pragma unroll
-    for (int n = 0; n < kDepth; ++n) {
-      uint32_t b[4];
-      Tile::load_b(b, values, first, n);
-      multiply_add(sums_[2 * n], rounded, b[0], b[1]);
-      multiply_add(sums_[2 * n + 1], rounded, b[2], b[3]);
-    }
+    add_product<D>(sums_, rounded, values, first);
   }
 
   // ---- what remains of a query after this round ----
@@ -404,12 +324,7 @@ class ForwardBlock {
   }
 
   __device__ __forceinline__ void store_sums(int row, const Row& to, const RoundSums& total) const {
-    float* sums = args_.value_sums + to.in_group * D;
-#pragma unroll
-    for (int n = 0; n < kColumns; ++n) {
-      *reinterpret_cast<float2*>(sums + lane_column(n)) =
-          make_float2(sums_[n][2 * row], sums_[n][2 * row + 1]);
-    }
+    store_row<D>(sums_, row, args_.value_sums + to.in_group * D);
     if (threadIdx.x % 4 == 0) args_.round_sums[to.in_group] = total;
   }
 
@@ -452,7 +367,7 @@ class ForwardBlock {
   float maximum_[2] = {kNoScore, kNoScore};
   float weights_[2] = {};
   float rounded_weights_[2] = {};
-  float sums_[kColumns][4] = {};  // Σ w v
+  RowSums<D> sums_ = {};  // Σ w v
 };
 
 /// Blocks that shall be resident on one multiprocessor, which bounds the registers.

@@ -19,6 +19,7 @@ PairRules make_rules(const AttentionArgs& args) {
           .dropout_threshold = args.dropout.enabled() ? args.dropout.threshold() : 0,
           .dropout_scale = args.dropout.scale(),
           .first_sample = static_cast<uint32_t>(args.layout.first_sample),
+          .rounds = static_cast<int>(pattern.rounds),
           .ring = static_cast<int>(pattern.rounds * args.layout.length),
           .other_rounds = chunked && !pattern.same_bucket_only};
 }

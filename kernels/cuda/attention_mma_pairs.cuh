@@ -33,6 +33,7 @@ struct PairRules {
   float dropout_scale = 1;
   uint32_t first_sample = 0;
 
+  int rounds = 1;
   int ring = 0;               // R·T
   bool other_rounds = false;  // a query may see keys in the slots of adjacent rounds
 };
@@ -137,7 +138,7 @@ __device__ __forceinline__ unsigned visible_pairs(const PairRules& rules,
 
 /// Word (round % 4) of philox(key, {pos_i, pos_j, sample, head | (round / 4) << 16}) decides.
 template <bool kQueryRows>
-__device__ __forceinline__ unsigned kept_pairs(const PairRules& rules, int sample, int head,
+__device__ __forceinline__ unsigned kept_pairs(const PairRules& rules, const PairPlace& place,
                                                const SubBlockQueries& queries,
                                                const SubBlockKeys& keys) {
   if (rules.dropout_threshold == 0) return kAllPairs;
@@ -149,8 +150,8 @@ __device__ __forceinline__ unsigned kept_pairs(const PairRules& rules, int sampl
     const auto round = static_cast<uint32_t>(query_round(half, e));
     const uint4 words = philox4(rules.dropout_key, static_cast<uint32_t>(query_position(half, e)),
                                 static_cast<uint32_t>(key_position(half, e)),
-                                rules.first_sample + static_cast<uint32_t>(sample),
-                                static_cast<uint32_t>(head) | (round / 4) << 16);
+                                rules.first_sample + static_cast<uint32_t>(place.sample),
+                                static_cast<uint32_t>(place.head) | (round / 4) << 16);
     const uint32_t lower = round % 2 == 0 ? words.x : words.y;
     const uint32_t upper = round % 2 == 0 ? words.z : words.w;
     const uint32_t word = round % 4 < 2 ? lower : upper;
@@ -177,10 +178,11 @@ __device__ __forceinline__ bool in_ring_range(int slot, int2 range, int ring) {
 }
 
 template <bool kQueryRows>
-__device__ __forceinline__ PairCounts count_pairs(const PairRules& rules, int rounds,
+__device__ __forceinline__ PairCounts count_pairs(const PairRules& rules,
                                                   const SubBlockQueries& queries,
                                                   const SubBlockKeys& keys) {
   PairCounts counts;
+  const int rounds = rules.rounds;
   // Keys seen from `round` are in it, in the round after or in the one before.
   const int steps = rules.other_rounds ? min(rounds, 3) : 1;
 #pragma unroll 1
@@ -198,6 +200,30 @@ __device__ __forceinline__ PairCounts count_pairs(const PairRules& rules, int ro
     }
   }
   return counts;
+}
+
+/// All that is to be known of a lane's pairs.
+struct LanePairs {
+  bool all_visible = true;  // in the whole sub-block
+  unsigned visible = kAllPairs;
+  unsigned kept = kAllPairs;  // by dropout
+  PairCounts counts;
+};
+
+template <PairWork kWork, bool kQueryRows>
+__device__ __forceinline__ LanePairs classify(const PairRules& rules, const PairPlace& place,
+                                              bool all_visible, const SubBlockQueries& queries,
+                                              const SubBlockKeys& keys) {
+  LanePairs pairs;
+  pairs.all_visible = all_visible;
+  if constexpr (kWork == PairWork::kDuplicates) {
+    pairs.counts = count_pairs<kQueryRows>(rules, queries, keys);
+  }
+  if constexpr (kWork != PairWork::kPlain) {
+    pairs.kept = kept_pairs<kQueryRows>(rules, place, queries, keys);
+  }
+  if (!all_visible) pairs.visible = visible_pairs<kQueryRows>(rules, queries, keys);
+  return pairs;
 }
 
 }  // namespace reformer::cuda

@@ -84,6 +84,11 @@ __device__ __forceinline__ void multiply_add(float (&c)[4], const uint32_t (&a)[
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+/// The first of the two columns that a lane holds of C fragment n.
+__device__ __forceinline__ int lane_column(int n) {
+  return 8 * n + 2 * (threadIdx.x & 3);
+}
+
 /// Two C fragments side by side: [16, 16].
 using PairTile = float[2][4];
 

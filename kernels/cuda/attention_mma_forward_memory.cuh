@@ -1,0 +1,76 @@
+// What a block of the forward pass is given, and its shared memory.
+#pragma once
+
+#include "kernels/cuda/attention_mma_blocks.cuh"
+
+namespace reformer::cuda {
+
+/// Of one query over the rounds so far. Weights are 2^(score · log2 e − offset).
+struct alignas(16) RoundSums {
+  float offset = 0;
+  float weights = 0;
+  float rounded_weights = 0;
+  float nothing = 0;  // is read with the others, in 16 bytes
+};
+
+struct AttentionForwardArgs {
+  AttentionBlockArgs block;
+  float* value_sums = nullptr;      // [pairs, T, D]: Σ w v of the rounds so far; R > 1 only
+  RoundSums* round_sums = nullptr;  // [pairs, T]; R > 1 only
+  __nv_bfloat16* out = nullptr;
+  float* lse = nullptr;
+};
+
+template <int D>
+struct ForwardMemory {
+  /// Keys and values of 64 slots.
+  struct Stage {
+    std::byte* keys;
+    std::byte* values;
+    float* key_scale;  // [64]
+    int* position;     // [64]
+    int* slot_in;      // [counted_rounds, 64]
+  };
+
+  constexpr ForwardMemory(std::byte* begin, int counted_rounds) : carver(begin) {
+    place = carver.take<PairPlace>(1);
+    query_offset = carver.take<float>(kBlockSlots);
+    query_token = carver.take<int>(kBlockSlots);
+    query_round = carver.take<int>(kBlockSlots);
+    query_seen = carver.take<int2>(kBlockSlots);
+    query_seen_in = carver.take<int2>(kBlockSlots * counted_rounds);
+    first = take_stage(counted_rounds);
+    const int before = carver.used();
+    take_stage(counted_rounds);
+    stage_bytes = carver.used() - before;
+  }
+
+  constexpr Stage take_stage(int counted_rounds) {
+    return {.keys = carver.take<std::byte>(kBlockSlots * 2 * D),
+            .values = carver.take<std::byte>(kBlockSlots * 2 * D),
+            .key_scale = carver.take<float>(kBlockSlots),
+            .position = carver.take<int>(kBlockSlots),
+            .slot_in = carver.take<int>(kBlockSlots * counted_rounds)};
+  }
+
+  __device__ __forceinline__ Stage stage(int step) const {
+    const int skip = step % 2 * stage_bytes;
+    return {.keys = first.keys + skip,
+            .values = first.values + skip,
+            .key_scale = first.key_scale + skip / sizeof(float),
+            .position = first.position + skip / sizeof(int),
+            .slot_in = first.slot_in + skip / sizeof(int)};
+  }
+
+  SharedCarver carver;
+  PairPlace* place = nullptr;     // here to save registers
+  float* query_offset = nullptr;  // [64]
+  int* query_token = nullptr;     // [64]
+  int* query_round = nullptr;     // [64]
+  int2* query_seen = nullptr;     // [64]
+  int2* query_seen_in = nullptr;  // [counted_rounds, 64]
+  Stage first = {};
+  int stage_bytes = 0;
+};
+
+}  // namespace reformer::cuda
