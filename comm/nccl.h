@@ -4,15 +4,12 @@
 //
 // Beyond the rules of communicator.h:
 //   * An operation is NCCL's when its views are device memory. All ranks must agree on that.
-//   Exclusive
-//     scans and barriers are host operations.
+//     Exclusive scans and barriers are host operations.
 //   * Operations on device memory run one after the other, on a stream of their own, in the order
-//   of
-//     their starts; sends and receives, though, at the first wait for one of them, together with
+//     of their starts; sends and receives, though, at the first wait for one of them, together with
 //     all others of the same group that have been started by then.
 //   * The deadline of such an operation is kept by a watchdog, from the time when the GPU has come
-//   to
-//     it. Once it has passed, or NCCL reports an error, all NCCL communicators of the rank are
+//     to it. Once it has passed, or NCCL reports an error, all NCCL communicators of the rank are
 //     aborted, the GPU goes on with results that mean nothing, and every later operation, on host
 //     memory too, throws. A process that does not come to one, or whose abort hangs, ends within
 //     kNcclFailureGrace.

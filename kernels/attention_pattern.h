@@ -9,12 +9,11 @@ namespace reformer {
 /// nothing else in any round.
 enum class AttentionKind : uint8_t {
   /// LSH, strictly causal: same bucket, pos_j <= pos_i, 0 <= slot_i − slot_j <= chunk_length. What
-  /// i
-  /// sees depends on tokens <= i alone.
+  /// i sees depends on tokens <= i alone.
   kStrict,
   /// LSH as in the paper, trax and Hugging Face: chunks of chunk_length slots see themselves and
-  /// the
-  /// chunk before (if not causal, also the one after), cyclic over the list of all rounds' chunks.
+  /// the chunk before (if not causal, also the one after), cyclic over the list of all rounds'
+  /// chunks.
   kChunked,
   /// Chunks of chunk_length positions see themselves and the chunk before (if not causal, also the
   /// one after), not cyclic. Separate queries and keys, score q·k / √D, the self score is ordinary.

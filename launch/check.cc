@@ -46,16 +46,18 @@ int run_rank(const RankPlace& place) {
 
 struct Arguments {
   std::string device = "cpu";
+  bool floors = false;
   CheckDeviceOptions on_device;
 };
 
 int run(const Arguments& arguments) {
   if (arguments.device == "cuda") {
+    if (arguments.floors) return print_floors(arguments.on_device);
     return run_as_rank(
         [&](const RankPlace& place) { return check_device(arguments.on_device, place); });
   }
-  if (arguments.on_device.small || !arguments.on_device.json.empty()) {
-    throw ConfigError("--small and --json go with --device cuda");
+  if (arguments.floors || arguments.on_device.small || !arguments.on_device.json.empty()) {
+    throw ConfigError("--small, --floors and --json go with --device cuda");
   }
   return run_as_rank(run_rank);
 }
@@ -75,6 +77,10 @@ Command add_check_command(CLI::App& program) {
       ->capture_default_str();
   app->add_flag("--small", arguments->on_device.small,
                 "With --device cuda: problems small enough for an interpreter of kernels");
+  app->add_flag(
+      "--floors", arguments->floors,
+      "With --device cuda: print instead the shortest times that the timed ops may take on "
+      "an H100; needs no GPU");
   app->add_option("--json", arguments->on_device.json,
                   "With --device cuda: write the results to this file as well");
   return {.app = app, .run = [arguments] { return run(*arguments); }};

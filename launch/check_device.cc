@@ -11,6 +11,8 @@
 
 #include "kernels/core/errors.h"
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/observed_backend.h"
 #include "launch/device.h"
 #include "launch/device_report.h"
 #include "launch/exit_codes.h"
@@ -83,7 +85,19 @@ class Reporter {
   int failed_ = 0;
 };
 
+// H100 SXM, as published: HBM3, and dense BFloat16 products.
+constexpr DevicePeaks kH100{.bytes_per_second = 3.35e12, .flops_per_second = 989e12};
+
 }  // namespace
+
+int print_floors(const CheckDeviceOptions& options) {
+  const std::unique_ptr<Backend> planner = make_cuda_planner();
+  fmt::print(
+      "Expected, not measured: one training step, {:.2f} TB/s of memory and {:.0f} TFLOP/s.\n\n{}",
+      1e-12 * kH100.bytes_per_second, 1e-12 * kH100.flops_per_second,
+      floors_table(count_ops(timed_config(options.small), *planner), kH100));
+  return kExitOk;
+}
 
 int check_device(const CheckDeviceOptions& options, const RankPlace& place) {
   const BackendMaker make_device = [&] { return make_cuda_backend_of_rank(place.world); };
@@ -107,6 +121,15 @@ int check_device(const CheckDeviceOptions& options, const RankPlace& place) {
         [&] { return check_training(trained_config(options.small), *cpu, *device, compute); });
   }
   reporter.run([&] { return check_memory(trained_config(options.small), make_device); });
+
+  if (place.communicator.size() > 1) {
+    const std::unique_ptr<Communicator> ranks =
+        make_device_communicator(place, *device, std::chrono::minutes(1));
+    // NCCL follows the stream of this very device.
+    const auto run = [](std::string_view, const OpCost&, const std::function<void()>& op) { op(); };
+    reporter.run(
+        [&] { return check_ranks(*ranks, [&] { return make_observed_backend(*device, run); }); });
+  }
 
   report.times = time_ops(timed_config(options.small), *device);
   reporter.say("\n" + times_table(report.times, report.peaks));

@@ -16,4 +16,8 @@ struct CheckDeviceOptions {
 /// DeviceError when there is no GPU.
 int check_device(const CheckDeviceOptions& options, const RankPlace& place);
 
+/// Prints the shortest times that the ops timed by check_device may take on an H100. Needs no GPU.
+/// Throws DeviceError in builds without CUDA.
+int print_floors(const CheckDeviceOptions& options);
+
 }  // namespace reformer
