@@ -418,7 +418,7 @@ class BackwardBlock {
       const int token = memory_.token[lane_row(row)];
       const int position = token < 0 ? ~token : token;
       float* sum = sums + (static_cast<size_t>(place_.in_group) * slots_.length() + position) * D;
-      __nv_bfloat16* to = out + place_.activation + position * place_.stride;
+      __nv_bfloat16* to = out + place_.activation + static_cast<size_t>(position) * place_.stride;
       if (block_.round > 0) add_row<D>(sum, row, rows);
       if (block_.round + 1 < block_.rounds) {
         store_row<D>(rows, row, sum);

@@ -333,7 +333,7 @@ class ForwardBlock {
     const bool masked = to.token < 0;
     const bool alone = total.weights == 0;
     const int position = masked ? ~to.token : to.token;
-    const size_t at = place_.activation + position * place_.stride;
+    const size_t at = place_.activation + static_cast<size_t>(position) * place_.stride;
     const float scale = kWork == PairWork::kPlain ? 1.0f : block_.rules.dropout_scale;
     const float factor = alone ? 0.0f : scale / total.rounded_weights;
 #pragma unroll
