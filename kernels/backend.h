@@ -248,7 +248,8 @@ struct BucketSortArgs {
 /// weights in the numerator: word (round % 4) of
 ///   philox(key, {pos_i, pos_j, sample, head | (round / 4) << 16}).
 /// What is subtracted before exp depends on the query and the keys it sees alone, and keys are
-/// added one by one in slot order, so invisible keys do not change a bit.
+/// added one by one in slot order, so invisible keys do not change a bit; with BFloat16 activations
+/// they may decide which keys are added together, in the last place of the result.
 struct AttentionArgs {
   TokenLayout layout;  // length = the whole sequence
   AttentionPattern pattern;
