@@ -123,8 +123,8 @@ void find_nth_set(const Instruction& in, Warp& warp, LaneMask mask) {
   u64* d = warp.slot(in.operands[0].slot);
   for_lanes(mask, [&](int l) {
     const u32 word = static_cast<u32>(a[l]);
-    const s32 offset = static_cast<s32>(c[l]);
-    int left = std::max(1, offset < 0 ? -offset : offset);
+    const s64 offset = static_cast<s32>(c[l]);
+    s64 left = std::max<s64>(1, offset < 0 ? -offset : offset);
     d[l] = 0xffffffff;
     for (int i = static_cast<int>(b[l] & 31); i >= 0 && i < 32; i += offset < 0 ? -1 : 1) {
       if ((word >> i & 1) != 0 && --left == 0) {

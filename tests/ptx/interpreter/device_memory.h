@@ -26,10 +26,10 @@ class AccessError : public std::runtime_error {
 struct Allocation {
   DeviceAddress begin = 1;  // begin > end: holds nothing
   DeviceAddress end = 0;
-  std::byte* host = nullptr;  // of the byte at `begin`
-  // One byte for each byte of memory, not 0 once it was written; null: not watched. The interpreter
-  // marks what kernels write and refuses to read what is not marked; the owner marks what the host
-  // copies or sets.
+  std::byte* host = nullptr;  // of the byte at `begin`, and aligned as that address is
+  // One byte for each byte of memory, 1 once it was written, aligned likewise; null: not watched.
+  // The interpreter marks what kernels write and refuses to read what is not marked; the owner
+  // marks what the host copies or sets.
   std::uint8_t* written = nullptr;
 };
 

@@ -111,8 +111,8 @@ TEST(MemoryAccessTest, FaultsSayWhatWhereAndWho) {
       "thread (15,0,0)");
   EXPECT_CONTAINS(fault_of("st.global.u32 [%X+-4], %t;"), "not in device memory (write of 4 bytes");
   EXPECT_CONTAINS(fault_of("atom.global.add.u32 %a, [%X+4], 1;"), "(atomic of 4 bytes");
-  EXPECT_CONTAINS(fault_of("ld.global.u32 %a, [%X+2];"), "misaligned read of 4 bytes at 0x7");
-  EXPECT_CONTAINS(fault_of("ld.global.v2.u32 {%a, %b}, [%X];"), "misaligned read of 8 bytes");
+  EXPECT_CONTAINS(fault_of("ld.global.u32 %a, [%X+2];", 128), "misaligned read of 4 bytes at 0x7");
+  EXPECT_CONTAINS(fault_of("ld.global.v2.u32 {%a, %b}, [%X];", 128), "misaligned read of 8 bytes");
   EXPECT_CONTAINS(fault_of("ld.global.u32 %a, [0];"),
                   "not in device memory (read of 4 bytes at 0x0)");
 }
