@@ -1,18 +1,18 @@
 #include "tests/ptx/runtime/device_heap.h"
 
 #include <algorithm>
-#include <cstring>
 #include <mutex>
 #include <stdexcept>
 #include <utility>
 
 #include <sys/mman.h>
 
+#include "tests/ptx/runtime/nan_pages.h"
+
 namespace reformer::ptx {
 namespace {
 
 constexpr size_t kLeastAddressSpace = size_t{1} << 28;
-constexpr size_t kPageBytes = 4096;
 constexpr size_t kMostRemembered = 100'000;  // of what was freed
 /// As cudaMalloc aligns. At least so many bytes lie between two allocations.
 constexpr size_t kAlignment = 512;
@@ -30,20 +30,6 @@ void* map_pages(size_t bytes, int protection) {
   void* const pages =
       mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return pages == MAP_FAILED ? nullptr : pages;
-}
-
-/// Gives the pages back that lie wholly in the range; the rest is 0 afterwards too.
-void clear(void* from, size_t bytes) {
-  const auto begin = reinterpret_cast<uintptr_t>(from);
-  const uintptr_t first = round_up(begin, kPageBytes);
-  const uintptr_t last = (begin + bytes) / kPageBytes * kPageBytes;
-  if (first >= last) {
-    std::memset(from, 0, bytes);
-    return;
-  }
-  std::memset(from, 0, first - begin);
-  madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
-  std::memset(reinterpret_cast<void*>(last), 0, begin + bytes - last);
 }
 
 /// "1,234,567"
@@ -107,7 +93,7 @@ std::optional<DeviceAddress> DeviceHeap::allocate(int device, size_t bytes, std:
                      .usable = usable};
   // What was freed at these addresses is forgotten; it was the longest ago.
   freed_.erase(freed_.lower_bound(*begin), freed_.lower_bound(*begin + footprint(bytes)));
-  std::memset(host(*begin), 0xff, bytes);  // a NaN in every floating-point format
+  fill_with_nan(host(*begin), bytes);
   return begin;
 }
 
@@ -151,8 +137,8 @@ void DeviceHeap::free(DeviceAddress address) {
   freed_[address] = known;
   if (freed_.size() > kMostRemembered) freed_.erase(freed_.begin());
   used_[static_cast<size_t>(known.device)] -= known.bytes;
-  clear(host(address), known.bytes);
-  clear(marks(address), known.bytes);
+  clear_pages(host(address), known.bytes);
+  clear_pages(marks(address), known.bytes);
 }
 
 std::optional<HeapBlock> DeviceHeap::block(DeviceAddress address) const {
