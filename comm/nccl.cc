@@ -162,7 +162,7 @@ int choose_device(MpiWorld& world) {
     std::string place;
     std::istringstream(gpu) >> host >> shown >> place;
     if (ranks.size() == 1 && shown != "0") continue;
-    const char* const fault = shown == "0" ? "no GPU" : "several ranks on one GPU";
+    const char* const fault = shown == "0" ? "no GPU" : "two ranks on one GPU";
     throw DeviceError(
         fmt::format("[nccl] {}: {} shows {} to rank{} {}; start one rank for each GPU, which "
                     "CUDA_VISIBLE_DEVICES may hide",

@@ -25,7 +25,7 @@ case $fault in
   sleep)       own=sleep text="$step has waited 2 s for the other ranks" ;;
   busy)        inject=stuck@5 own=busy text="$step has waited 2 s for the other ranks" ;;
   forget)      inject=stuck@5 own=forget text='rank [01] on [^ ]+: all-reduce .*was given up' ;;
-  shared-gpu)  at=pid text='several ranks on one GPU: [^ ]+ shows 1 device .* to ranks 0, 1' ;;
+  shared-gpu)  at=pid text='two ranks on one GPU: [^ ]+ shows 1 device .* to ranks 0, 1' ;;
   none)        ;;
   *) echo "no such fault: $fault"; exit 2 ;;
 esac
