@@ -55,10 +55,9 @@ void add_leaf_sums(Runtime& runtime, const TokenLayout& layout, int64_t width, c
   for (int s = 0; s < Terms::kSums; ++s) {
     add_partials(runtime,
                  {.values = sums.data<float>() + s * leaves.count * blocks * width,
-                  .leaves = leaves,
-                  .first = 0,
                   .count = leaves.count,
-                  .blocks = blocks},
+                  .blocks = blocks,
+                  .leaves = leaves},
                  gradients[s], sum);
   }
 }

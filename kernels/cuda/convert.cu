@@ -1,6 +1,7 @@
+#include <algorithm>
+
 #include "kernels/cuda/convert.h"
 #include "kernels/cuda/for_chunks.cuh"
-#include "kernels/cuda/rows.h"
 #include "kernels/cuda/runtime.h"
 
 namespace reformer::cuda {

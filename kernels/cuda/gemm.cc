@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <optional>
+#include <memory>
+#include <utility>
 
 #include <cublasLt.h>
 #include <fmt/format.h>

@@ -12,15 +12,14 @@ namespace {
 constexpr int kThreads = 128;
 constexpr int kChunkOfPartials = kChunk<float>;
 
-/// The partial of leaf first + `leaf`, from the sums of its blocks.
+/// The partial of a leaf, from the sums of its blocks.
 __device__ void load_partial(const LeafPartials& partials, int64_t leaf, int64_t n, int64_t at,
                              int count, bool whole, float (&values)[kChunkOfPartials]) {
   const float* from = partials.values + leaf * partials.blocks * n + at;
   load_chunk(from, count, whole, values);
   if (partials.blocks == 1) return;
   const Leaves& leaves = partials.leaves;
-  const int64_t index = partials.first + leaf;
-  const int64_t rows = leaves.end(index) - leaves.begin(index);
+  const int64_t rows = leaves.end(leaf) - leaves.begin(leaf);
 #pragma unroll 4
   for (int64_t row = kBlockRows; row < rows; row += kBlockRows) {
     from += n;

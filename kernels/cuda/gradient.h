@@ -24,15 +24,14 @@ inline void check_gradient_view(const View& gradient, const Shape& shape) {
 /// such blocks are added in their order.
 inline constexpr int64_t kBlockRows = 64;
 
-/// Partials of `count` leaves from leaf `first` on.
+/// Partials of `count` leaves that follow each other.
 struct LeafPartials {
   const float* values = nullptr;  // [count, blocks, n]
-  Leaves leaves;
-  int64_t first = 0;
   int64_t count = 0;
   /// Blocks that a leaf has room for; it has no more of them than its rows fill. With 1, values are
-  /// those of whole leaves.
+  /// those of whole leaves, and `leaves` does not matter.
   int64_t blocks = 1;
+  Leaves leaves;
 };
 
 /// gradient[i] += partials, i < n = gradient.elements(). With an Int64 gradient each leaf gives the

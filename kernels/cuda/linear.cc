@@ -48,17 +48,16 @@ Matrix transpose_of(const View& view) {
   return {.data = view.raw(), .dtype = view.dtype(), .transposed = true};
 }
 
-/// Leaves [first, first + count) of equal length, next to each other.
+/// Leaves of equal length, next to each other.
 struct LeafRun {
-  int64_t first;
   int64_t count;
   int64_t rows;  // of each
 };
 
-/// The longest run of leaves in [first, end).
+/// The longest run from leaf `first` on, before leaf `end`.
 LeafRun run_at(const Leaves& leaves, int64_t first, int64_t end) {
   const auto rows = [&](int64_t leaf) { return leaves.end(leaf) - leaves.begin(leaf); };
-  LeafRun run{.first = first, .count = 1, .rows = rows(first)};
+  LeafRun run{.count = 1, .rows = rows(first)};
   while (first + run.count < end && rows(first + run.count) == run.rows) ++run.count;
   return run;
 }
@@ -103,10 +102,9 @@ void add_weight_gradient(Runtime& runtime, const LinearBackwardWeightArgs& args,
                       partials.rows(leaf - first, leaf - first + run.count));
       leaf += run.count;
     }
-    add_partials(
-        runtime,
-        {.values = partials.data<float>(), .leaves = leaves, .first = first, .count = end - first},
-        args.dweight, args.sum);
+    add_partials(runtime,
+                 {.values = partials.data<float>(), .count = end - first, .leaves = leaves},
+                 args.dweight, args.sum);
   }
 }
 
