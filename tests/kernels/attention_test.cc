@@ -374,6 +374,16 @@ std::vector<AttentionCase> wide_edge_cases() {
                      .query_deviation = 3.5f,
                      .zero = 0.1});
   }
+  for (const AttentionKind kind : {kStrict, kChunked}) {
+    cases.push_back({.name = "wide, dropout in more rounds than a block of random words has",
+                     .pattern = {.kind = kind,
+                                 .causal = kind == kStrict,
+                                 .head_dim = 32,
+                                 .rounds = 6,
+                                 .chunk_length = 30},
+                     .length = 70,
+                     .dropout = 0.3f});
+  }
   cases.push_back({.name = "wide, many short sequences",
                    .pattern = {.kind = kStrict, .heads = 2, .head_dim = 32, .rounds = 2},
                    .samples = 515,
