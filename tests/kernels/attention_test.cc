@@ -122,7 +122,8 @@ void expect_gradient_directions(const AttentionCase& config, const AttentionProb
         size += term * term;
       }
       EXPECT_LT(std::abs(actual - expected),
-                bound_for(config, kGradientBound) * (std::sqrt(size) + 1e-3))
+                bound_for(config, kGradientBound) *
+                    (std::sqrt(size) + kGradientFloor * std::sqrt(static_cast<double>(at.size()))))
           << actual << " vs " << expected;
     }
   }
