@@ -13,7 +13,7 @@ if(REFORMER_HAS_CUDA AND NOT REFORMER_SANITIZE)
 endif()
 
 # Where the stand-ins are built; what LD_LIBRARY_PATH begins with.
-set(PTX_STAND_IN_FOLDER ${CMAKE_BINARY_DIR}/stand_ins)
+set(PTX_STAND_IN_FOLDER ${CMAKE_BINARY_DIR}/stand_ins CACHE INTERNAL "Stand-ins for the libraries of CUDA")
 
 # ptx_<name>: a shared library with the soname of the vendor's lib<name>, that shows the names in
 # lib<name>.map and no others. Always optimised: slow kernels would be run less.
