@@ -132,14 +132,15 @@ TEST(ControlTest, FunctionsAreCalledThroughPointers) {
       "st.local.u32 [own+12], %r1;"
       "and.b32 %r3, %r1, 1; mov.u64 %rd2, table; mad.wide.u32 %rd2, %r3, 8, %rd2; ld.global.u64 "
       "%rd3, [%rd2];"
-      "{ .param .b32 x; .param .b32 y; st.param.b32 [x], %r1; call (y), %rd3, (x), proto;"
+      "{ .param .b32 x; .param .b32 y; and.b32 %r5, %r1, 15; st.param.b32 [x], %r5; call (y), "
+      "%rd3, (x), proto;"
       "ld.param.b32 %r2, [y]; }\n proto: .callprototype (.param .b32 _) _ (.param .b32 _);\n"
       "ld.local.u32 %r4, [own+12]; mad.lo.u32 %r2, %r4, 10000000, %r2;");
-  u32 a = 0, b = 1;
+  std::vector<u32> fibonacci = {0, 1};
+  for (std::size_t i = 2; i < 16; ++i) fibonacci.push_back(fibonacci[i - 1] + fibonacci[i - 2]);
   for (u32 i = 0; i < 32; ++i) {
-    EXPECT_EQ(values[i], (i % 2 == 0 ? a : 2 * i) + 10000000 * i);
-    b += a;
-    a = b - a;
+    const u32 n = i % 16;
+    EXPECT_EQ(values[i], (i % 2 == 0 ? fibonacci[n] : 2 * n) + 10000000 * i);
   }
 }
 
