@@ -84,7 +84,7 @@ require_cuda_toolkit() {
   fi
   # Wheels have no link names.
   (
-    cd "$toolkit/lib"
+    cd "$toolkit/lib" || exit
     for library in *.so.*; do ln -sf "$library" "${library%%.so.*}.so"; done
     ln -sf ../../nccl/lib/libnccl.so.2 libnccl.so.2
     ln -sf libnccl.so.2 libnccl.so

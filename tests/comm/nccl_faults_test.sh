@@ -10,7 +10,7 @@ program=$1
 fault=$2
 
 # What to inject, into rank 1 alone for most, the program's own fault, where it shows, and what the report says.
-inject= own= at=step-3
+inject="" own="" at=step-3
 step='rank [01] on [^ ]+: all-reduce #[0-9]+ of 1000 float32 \(step 3\)'
 case $fault in
   init-hangs)  inject=init-hangs at=meeting text='rank [01] on [^ ]+: the meeting of all ranks has waited 2 s' ;;

@@ -77,7 +77,7 @@ refuse() {
   [[ $status -eq $code ]] || fail "exit status $status instead of $code: $(cat "$scratch/log")"
   grep -q "$text" "$scratch/log" || fail "$(cat "$scratch/log")"
 }
-PTX_DEVICES=1 refuse 5 'several ranks on one GPU' train 2 shared
+PTX_DEVICES=1 refuse 5 'two ranks on one GPU' train 2 shared
 PTX_DEVICES=0 refuse 5 'no CUDA device' train 1 none
 PTX_MEMORY=1M refuse 5 'are available' train 1 large
 printf 'ok: refusals\n'

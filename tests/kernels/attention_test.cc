@@ -247,6 +247,15 @@ INSTANTIATE_TEST_SUITE_P(Edges, AttentionTest, ::testing::ValuesIn(edge_cases())
 /// Heads wider than what a device adds up at a time, in widths that are no multiple of anything.
 std::vector<AttentionCase> widest_cases() {
   std::vector<AttentionCase> cases;
+  for (const AttentionKind kind : {kStrict, kLocal}) {
+    cases.push_back({.name = "between 32 and 64",
+                     .pattern = {.kind = kind,
+                                 .head_dim = 49,
+                                 .rounds = is_hashed(kind) ? 2 : 1,
+                                 .chunk_length = 9},
+                     .length = 50,
+                     .dropout = 0.2f});
+  }
   for (const AttentionKind kind : {kStrict, kChunked, kLocal, kFull}) {
     cases.push_back({.name = "widest",
                      .pattern = {.kind = kind,
