@@ -283,18 +283,18 @@ void dropout(Runtime& runtime, const DropoutArgs& args) {
   CHECK(args.x.dtype() == args.y.dtype() || args.x.dtype() == DType::kFloat32);
   const RowDropout dropout = checked_dropout(args.layout, args.dropout);
   if (!dropout.enabled && args.x.raw() == args.y.raw()) return;
-  const auto run_from = [&](const auto* x) {
-    with_element_type(args.y.dtype(), [&](auto element) {
-      using X = std::remove_cv_t<std::remove_pointer_t<decltype(x)>>;
-      using Y = decltype(element);
-      for_elements(runtime, shape, {args.x.raw(), args.y.raw()},
-                   Apply<Identity, X, Y>{dropout, x, args.y.data<Y>()});
-    });
+  const auto run = [&](const auto* x, auto* y) {
+    using X = std::remove_cv_t<std::remove_pointer_t<decltype(x)>>;
+    using Y = std::remove_pointer_t<decltype(y)>;
+    for_elements(runtime, shape, {args.x.raw(), args.y.raw()},
+                 Apply<Identity, X, Y>{dropout, x, y});
   };
-  if (args.x.dtype() == DType::kFloat32) {
-    run_from(args.x.data<float>());
+  if (args.x.dtype() == DType::kBFloat16) {
+    run(args.x.data<__nv_bfloat16>(), args.y.data<__nv_bfloat16>());
+  } else if (args.y.dtype() == DType::kBFloat16) {
+    run(args.x.data<float>(), args.y.data<__nv_bfloat16>());
   } else {
-    run_from(args.x.data<__nv_bfloat16>());
+    run(args.x.data<float>(), args.y.data<float>());
   }
 }
 

@@ -194,22 +194,6 @@ TEST_F(CudaViewsTest, DropoutTakesAFloat32GradientIntoABFloat16Block) {
   }
 }
 
-TEST_F(CudaViewsTest, DropoutTakesABFloat16BlockIntoAFloat32Gradient) {
-  const testing::Case c{layout_of(2, 9), 37};
-  const Dropout dropout{.rate = 0.3f, .key = {.lo = 3, .hi = 4}};
-  const Tensor x = random_.normal(c.shape());
-  const View rounded = views_.make(DType::kBFloat16, c.shape());
-  backend_->dropout({c.layout, {}, views_.copy(x), rounded});
-  const View y = views_.make(DType::kFloat32, c.shape());
-  backend_->dropout({c.layout, dropout, rounded, y});
-  const Doubles factors = reference::dropout_factors(c.layout, dropout, c.width);
-  const Tensor actual = read(y);
-  for (int64_t i = 0; i < x.elements(); ++i) {
-    const float kept = to_float(to_bfloat16(x.data<float>()[i])) * dropout.scale();
-    ASSERT_EQ(actual.data<float>()[i], factors[static_cast<size_t>(i)] > 0 ? kept : 0.0f);
-  }
-}
-
 // ---- every op ----------------------------------------------------------------------------------
 
 /// Runs ops on `backend` with views at an offset, and keeps their results.
