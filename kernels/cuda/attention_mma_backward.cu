@@ -5,6 +5,19 @@
 namespace reformer::cuda {
 namespace {
 
+/// Blocks that shall be resident on one multiprocessor, which bounds the registers.
+constexpr int backward_blocks(int head_dim) {
+  return head_dim <= 64 ? 3 : 2;
+}
+
+/// Grid (blocks of 64 slots, pairs).
+template <int D, PairWork kWork>
+__global__ void __launch_bounds__(kBlockThreads, backward_blocks(D))
+    attention_backward_mma(const __grid_constant__ AttentionBackwardBlockArgs args) {
+  extern __shared__ __align__(kTileAlignment) std::byte shared[];
+  BackwardBlock<D, kWork>(args, shared).run();
+}
+
 template <int D, PairWork kWork>
 void run(Runtime& runtime, const AttentionBackwardArgs& args) {
   const AttentionArgs& forward = args.forward;
