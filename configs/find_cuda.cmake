@@ -4,6 +4,8 @@
 set(REFORMER_CUDA AUTO CACHE STRING "Build the CUDA backend: AUTO, ON or OFF")
 set_property(CACHE REFORMER_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(REFORMER_NVCC_MINIMUM 12.8)
+option(REFORMER_COMPRESS_CUDA
+  "Compress machine code and PTX in the program; the tests read the PTX, so not for them" OFF)
 
 set(REFORMER_HAS_CUDA FALSE)
 set(reformer_no_cuda "")

@@ -3,7 +3,7 @@
 # the presets. The C library, the driver of the GPU and the CUDA libraries (cudart, cublasLt, NCCL)
 # are the other machine's.
 #
-#   launch/bundle.sh FOLDER [PROGRAM]     PROGRAM default: build/release/launch/reformer, built first
+#   launch/bundle.sh FOLDER [PROGRAM]     default: one with compressed kernels is built, in build/bundle
 #
 # There, `FOLDER/reformer check --device cuda --json results.json` checks the GPU and times it.
 set -euo pipefail
@@ -24,8 +24,13 @@ mkdir -p "$1/lib"
 folder=$(cd "$1" && pwd)
 program=${2:-}
 if [[ -z $program ]]; then
-  (cd "$root" && require_build "${build_packages[@]}" && require_cuda_toolkit && build_preset release --target reformer)
-  program=$root/build/release/launch/reformer
+  cd "$root"
+  require_build "${build_packages[@]}"
+  require_cuda_toolkit
+  command -v ninja >/dev/null && export CMAKE_GENERATOR=${CMAKE_GENERATOR:-Ninja}
+  cmake --preset release -B build/bundle -DREFORMER_COMPRESS_CUDA=ON -DBUILD_TESTING=OFF
+  cmake --build build/bundle --parallel "$(nproc)" --target reformer
+  program=$root/build/bundle/launch/reformer
 fi
 
 # What every Linux machine, its driver or its CUDA has.

@@ -47,7 +47,7 @@ __device__ int2 narrow(SlotRange range, int64_t start) {
 }
 
 /// Grid (slots, rounds, pairs).
-__global__ void number_slots(Numbering n) {
+__global__ void __launch_bounds__(kThreads) number_slots(Numbering n) {
   const int length = static_cast<int>(n.ring.length());
   const int rounds = static_cast<int>(n.pattern.rounds);
   const int slot = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
@@ -87,8 +87,9 @@ enum class Dot : uint8_t { kPlain, kInverseNorm };
 
 /// dots[b, h, t] from a·b of the head's part of row b·T + t; D / 8 lanes for each.
 template <Dot kDot>
-__global__ void head_dots(const uint4* a, const uint4* b, int64_t parts, int heads, int length,
-                          int pieces, float* dots) {
+__global__ void __launch_bounds__(kThreads)
+    head_dots(const uint4* a, const uint4* b, int64_t parts, int heads, int length, int pieces,
+              float* dots) {
   const int64_t id = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const int64_t part = id / pieces;  // row · H + head
   float sum = 0;
@@ -115,7 +116,7 @@ __global__ void head_dots(const uint4* a, const uint4* b, int64_t parts, int hea
   }
 }
 
-__global__ void fill(float value, int64_t count, float* values) {
+__global__ void __launch_bounds__(kThreads) fill(float value, int64_t count, float* values) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i < count) values[i] = value;
 }

@@ -15,7 +15,7 @@ reports=$(find "$1" -name '*.ptxas' | sort)
 # Launch bounds stand in the PTX that the objects embed: "entry NAME", then "maxntid THREADS".
 bounds=$(for report in $reports; do
   strings -n 4 "${report%.ptxas}" |
-    sed -nE 's/^\.(visible|weak) \.entry ([A-Za-z0-9_$]+)\(?.*/entry \2/p; s/^\.maxntid ([0-9]+).*/maxntid \1/p'
+    sed -nE 's/^(\.visible |\.weak )?\.entry ([A-Za-z0-9_$]+).*/entry \2/p; s/^\.maxntid ([0-9]+).*/maxntid \1/p'
 done)
 
 # shellcheck disable=SC2086
