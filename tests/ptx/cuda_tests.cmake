@@ -3,14 +3,17 @@
 #
 # PTX_STAND_INS is true where the stand-ins can be built: with the CUDA toolkit, and without
 # sanitizers, which would have to be loaded before everything else.
-set(PTX_STAND_INS OFF)
-if(REFORMER_HAS_CUDA AND NOT REFORMER_SANITIZE)
-  set(PTX_STAND_INS ON)
+set(stand_ins OFF)
+# They have the names of CUDA 13.
+if(REFORMER_HAS_CUDA AND NOT REFORMER_SANITIZE AND CUDAToolkit_VERSION_MAJOR EQUAL 13)
+  set(stand_ins ON)
   set(NVCC ${REFORMER_NVCC})
   file(REAL_PATH ${NVCC} nvcc)
   cmake_path(GET nvcc PARENT_PATH nvcc_folder)
   cmake_path(GET nvcc_folder PARENT_PATH PTX_CUDA_FOLDER)
 endif()
+
+set(PTX_STAND_INS ${stand_ins} CACHE INTERNAL "CUDA programs can be run without a GPU")
 
 # Where the stand-ins are built; what LD_LIBRARY_PATH begins with.
 set(PTX_STAND_IN_FOLDER ${CMAKE_BINARY_DIR}/stand_ins CACHE INTERNAL "Stand-ins for the libraries of CUDA")
