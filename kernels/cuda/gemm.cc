@@ -203,8 +203,7 @@ struct Gemm::State {
     }
     throw DeviceError(
         fmt::format("[cuda] cuBLASLt has no algorithm for the product [{}, {}] · [{}, {}] of {} in "
-                    "rows aligned "
-                    "to {} and {} bytes",
+                    "rows aligned to {} and {} bytes",
                     kind.m, kind.k, kind.k, kind.n, name_of(kind.dtypes[0]), kind.alignments[0],
                     kind.alignments[1]));
   }
