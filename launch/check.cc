@@ -1,7 +1,6 @@
 // `reformer check`: does the program compute here what it was tested to compute?
 #include "trainer/checks/check.h"
 
-#include <chrono>
 #include <memory>
 #include <string>
 
@@ -10,8 +9,8 @@
 #include "kernels/core/errors.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "launch/check_device.h"
+#include "launch/check_runner.h"
 #include "launch/commands.h"
-#include "launch/exit_codes.h"
 #include "launch/job.h"
 #include "launch/rank_cores.h"
 
@@ -21,27 +20,13 @@ namespace {
 int run_rank(const RankPlace& place) {
   const int threads = threads_of_rank(place.communicator, place.host);
   const std::unique_ptr<Backend> backend = make_cpu_backend(threads);
-  const bool speaks = place.communicator.rank() == 0;
-  if (speaks) {
-    fmt::print("{}, {}\n", backend->description(), place.communicator.description());
-  }
-  const std::function<CheckResult()> checks[] = {
-      [&] { return check_gradients(*backend); }, [&] { return check_reversibility(*backend); },
-      [&] { return check_decoding(*backend); },
-      [&] { return check_ranks(place.communicator, [] { return make_cpu_backend(1); }); }};
-  int failed = 0;
-  for (const auto& check : checks) {
-    const auto start = std::chrono::steady_clock::now();
-    const CheckResult result = check();
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    // A check that fails on one rank fails.
-    const bool holds = place.communicator.sum(result.holds ? 0 : 1, "failed checks") == 0;
-    failed += holds ? 0 : 1;
-    if (!speaks) continue;
-    fmt::print("{} {}: {} ({:.1f} s)\n", holds ? "ok    " : "FAILED", result.name, result.detail,
-               seconds.count());
-  }
-  return failed == 0 ? kExitOk : kExitInternal;
+  CheckRunner checks(place);
+  checks.say(fmt::format("{}, {}\n", backend->description(), place.communicator.description()));
+  checks.run([&] { return check_gradients(*backend); });
+  checks.run([&] { return check_reversibility(*backend); });
+  checks.run([&] { return check_decoding(*backend); });
+  checks.run([&] { return check_ranks(place.communicator, [] { return make_cpu_backend(1); }); });
+  return checks.exit_code();
 }
 
 struct Arguments {

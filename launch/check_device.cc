@@ -13,6 +13,7 @@
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/observed_backend.h"
+#include "launch/check_runner.h"
 #include "launch/device.h"
 #include "launch/device_report.h"
 #include "launch/exit_codes.h"
@@ -56,35 +57,6 @@ void write(const std::string& path, const std::string& text) {
   if (!file) throw DataError(fmt::format("cannot write {}: {}", path, std::strerror(errno)));
 }
 
-class Reporter {
- public:
-  Reporter(DeviceReport& report, const RankPlace& place) : report_(report), place_(place) {}
-
-  /// Runs a check and prints what it found.
-  void run(const std::function<CheckResult()>& check) {
-    const auto start = std::chrono::steady_clock::now();
-    CheckResult result = check();
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    // A check that fails on one rank fails.
-    result.holds = place_.communicator.sum(result.holds ? 0 : 1, "failed checks") == 0;
-    say(fmt::format("{} {}: {} ({:.1f} s)\n", result.holds ? "ok    " : "FAILED", result.name,
-                    result.detail, seconds.count()));
-    failed_ += result.holds ? 0 : 1;
-    report_.checks.push_back(std::move(result));
-  }
-
-  void say(const std::string& text) const {
-    if (place_.communicator.rank() == 0) fmt::print("{}", text);
-  }
-
-  int failed() const { return failed_; }
-
- private:
-  DeviceReport& report_;
-  const RankPlace& place_;
-  int failed_ = 0;
-};
-
 // H100 SXM, as published: HBM3, and dense BFloat16 products.
 constexpr DevicePeaks kH100{.bytes_per_second = 3.35e12, .flops_per_second = 989e12};
 
@@ -107,36 +79,37 @@ int check_device(const CheckDeviceOptions& options, const RankPlace& place) {
   DeviceReport report{.device = device->description(),
                       .numeric_identity = device->numeric_identity(),
                       .peaks = device->peaks()};
-  Reporter reporter(report, place);
-  reporter.say(fmt::format("{}\n", report.device));
-  reporter.run([&] {
+  CheckRunner checks(place);
+  checks.say(fmt::format("{}\n", report.device));
+  checks.run([&] {
     report.comparisons = compare_ops(*cpu, make_device, options.small ? kSmallScale : OpScale{});
     return summary_of(report.comparisons);
   });
-  if (!options.small) reporter.run([&] { return check_gradients(*device); });
-  reporter.run([&] { return check_reversibility(*device); });
-  if (!options.small) reporter.run([&] { return check_decoding(*device); });
+  if (!options.small) checks.run([&] { return check_gradients(*device); });
+  checks.run([&] { return check_reversibility(*device); });
+  if (!options.small) checks.run([&] { return check_decoding(*device); });
   for (const DType compute : {DType::kFloat32, DType::kBFloat16}) {
-    reporter.run(
+    checks.run(
         [&] { return check_training(trained_config(options.small), *cpu, *device, compute); });
   }
-  reporter.run([&] { return check_memory(trained_config(options.small), make_device); });
+  checks.run([&] { return check_memory(trained_config(options.small), make_device); });
 
   if (place.communicator.size() > 1) {
     const std::unique_ptr<Communicator> ranks =
         make_device_communicator(place, *device, std::chrono::minutes(1));
     // NCCL follows the stream of this very device.
     const auto run = [](std::string_view, const OpCost&, const std::function<void()>& op) { op(); };
-    reporter.run(
+    checks.run(
         [&] { return check_ranks(*ranks, [&] { return make_observed_backend(*device, run); }); });
   }
 
   report.times = time_ops(timed_config(options.small), *device);
-  reporter.say("\n" + times_table(report.times, report.peaks));
+  checks.say("\n" + times_table(report.times, report.peaks));
+  report.checks = checks.results();
   if (!options.json.empty() && place.communicator.rank() == 0) {
     write(options.json, to_json(report));
   }
-  return reporter.failed() == 0 ? kExitOk : kExitInternal;
+  return checks.exit_code();
 }
 
 }  // namespace reformer
