@@ -12,6 +12,7 @@
 
 #include "kernels/cpu/attention_slots.h"
 #include "kernels/cpu/ops.h"
+#include "kernels/op_checks.h"
 
 namespace reformer::cpu {
 namespace {
@@ -267,6 +268,7 @@ class Task {
 
 void attention(ThreadPool& pool, const AttentionArgs& args) {
   check_attention(args);
+  CHECK_EQ(args.query.dtype(), DType::kFloat32);
   Forward op(pool, args);
   const int64_t rounds = args.pattern.rounds;
   if (!choose_offsets(op)) {

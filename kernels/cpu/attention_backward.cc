@@ -8,6 +8,7 @@
 #include "kernels/cpu/attention_slots.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/rows.h"
+#include "kernels/op_checks.h"
 
 namespace reformer::cpu {
 namespace {
@@ -238,20 +239,11 @@ class Task {
   const float* lse_;  // [T]
 };
 
-void check_attention_backward(const AttentionBackwardArgs& args) {
-  check_attention(args.forward);
-  const Shape& rows = args.forward.query.shape();
-  check_view(args.dout, DType::kFloat32, rows);
-  check_view(args.dquery, DType::kFloat32, rows);
-  check_view(args.dvalue, DType::kFloat32, rows);
-  CHECK_EQ(args.dkey.defined(), args.forward.key.defined());
-  if (args.dkey.defined()) check_view(args.dkey, DType::kFloat32, rows);
-}
-
 }  // namespace
 
 void attention_backward(ThreadPool& pool, const AttentionBackwardArgs& args) {
   check_attention_backward(args);
+  CHECK_EQ(args.forward.query.dtype(), DType::kFloat32);
   Backward op(pool, args);
   const int64_t rounds = args.forward.pattern.rounds;
   for_head_dots(pool, args.forward, args.dout, args.forward.out,

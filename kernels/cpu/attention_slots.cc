@@ -19,36 +19,6 @@ bool needs_buckets(const AttentionPattern& pattern) {
 
 }  // namespace
 
-void check_attention(const AttentionArgs& args) {
-  const AttentionPattern& pattern = args.pattern;
-  const int64_t samples = args.layout.samples;
-  const int64_t length = args.layout.length;
-  const Shape rows{args.layout.rows(), pattern.heads * pattern.head_dim};
-  CHECK_GE(length, 1);
-  CHECK_EQ(args.layout.first_position, 0);
-  CHECK(pattern.heads >= 1 && pattern.heads < 65536 && pattern.head_dim >= 1);
-  CHECK(pattern.chunk_length >= 1 && pattern.rounds >= 1);
-  CHECK(pattern.causal || pattern.kind != AttentionKind::kStrict);
-  CHECK(is_hashed(pattern.kind) || pattern.rounds == 1);
-  // Twice the ring and two chunks more hold all unrolled slots.
-  CHECK_LT(2 * (pattern.rounds * length + std::min(pattern.chunk_length, length)),
-           int64_t{1} << 31);
-  CHECK(args.dropout.rate >= 0 && args.dropout.rate < 1);
-  check_view(args.query, DType::kFloat32, rows);
-  check_view(args.value, DType::kFloat32, rows);
-  check_view(args.out, DType::kFloat32, rows);
-  check_view(args.lse, DType::kFloat32, {samples, pattern.heads, length});
-  CHECK_EQ(args.key.defined(), !has_shared_query_key(pattern.kind));
-  if (args.key.defined()) check_view(args.key, DType::kFloat32, rows);
-  if (args.mask.defined()) check_view(args.mask, DType::kUint8, {samples, length});
-  if (!is_hashed(pattern.kind)) return;
-  check_view(args.order, DType::kInt32, {samples, pattern.heads, pattern.rounds, length});
-  const Shape& begins = args.bucket_begin.shape();
-  CHECK_EQ(begins.rank(), 4);
-  CHECK_GE(begins[3], 3);
-  check_view(args.bucket_begin, DType::kInt32, {samples, pattern.heads, pattern.rounds, begins[3]});
-}
-
 SlotRows carve_slot_rows(Carver& carver, int64_t capacity, const AttentionArgs& args) {
   SlotRows rows;
   rows.capacity = padded_width(capacity);

@@ -19,9 +19,6 @@ inline constexpr int64_t kSegmentTiles = kSegmentSlots / kTileLanes;
 /// Slots of the other side that are gathered at a time.
 inline constexpr int64_t kPanelSlots = 512;
 
-/// CHECKs shapes, dtypes and the pattern of an op.
-void check_attention(const AttentionArgs& args);
-
 /// Consecutive slots of one sample, head and round.
 struct Segment {
   int64_t sample = 0;

@@ -74,16 +74,6 @@ namespace reformer::cpu {
 HWY_EXPORT(add_exact);
 HWY_EXPORT(add_floats);
 
-void check_gradient(const View& gradient, const Shape& shape, const GradientSum& sum) {
-  CHECK_EQ(gradient.shape(), shape);
-  CHECK(gradient.defined());
-  if (gradient.dtype() == DType::kFloat32) return;
-  CHECK_EQ(gradient.dtype(), DType::kInt64);
-  CHECK_GT(sum.limit, 0.0);
-  CHECK_EQ(sum.faults.dtype(), DType::kInt64);
-  CHECK_EQ(sum.faults.shape(), Shape{kFaultKinds});
-}
-
 void add_partial(std::span<const float> partial, const View& gradient, int64_t offset,
                  const GradientSum& sum) {
   const auto count = static_cast<int64_t>(partial.size());

@@ -4,12 +4,9 @@
 #include <cstdint>
 #include <span>
 
-#include "kernels/backend.h"
+#include "kernels/op_checks.h"
 
 namespace reformer::cpu {
-
-/// CHECKs that `gradient` is a gradient view of this shape, and that `sum` suffices for it.
-void check_gradient(const View& gradient, const Shape& shape, const GradientSum& sum);
 
 /// gradient[offset + i] += partial[i], i < partial.size(). With an Int64 gradient the term is that
 /// of sum_term (fixed_point.h), bit by bit, and each term out of range adds 1 to

@@ -33,13 +33,6 @@ void check_matrix(const View& weight) {
   CHECK(1 <= weight.shape()[1] && weight.shape()[1] <= kMax);
 }
 
-void check_layout(const TokenLayout& layout) {
-  CHECK_GE(layout.tile, 1);
-  CHECK_GE(layout.leaf, 1);
-  CHECK_EQ(layout.leaf % layout.tile, 0);
-  CHECK_EQ(layout.first_position % layout.tile, 0);
-}
-
 /// A row-major matrix inside a larger one: `stride` floats from row to row.
 template <typename Float>
 struct Block {

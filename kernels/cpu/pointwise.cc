@@ -242,14 +242,6 @@ HWY_EXPORT(residual);
 HWY_EXPORT(join_streams);
 HWY_EXPORT(vector_target);
 
-/// [rows, width] with the rows of `layout` and the width of `x`.
-Shape checked_shape(const TokenLayout& layout, const View& x) {
-  CHECK_EQ(x.shape().rank(), 2);
-  CHECK_GE(x.shape()[1], 1);
-  CHECK_EQ(x.shape()[0], layout.rows());
-  return x.shape();
-}
-
 void check_dropout(const Dropout& dropout) {
   CHECK(dropout.rate >= 0 && dropout.rate < 1);
 }

@@ -1,26 +1,14 @@
-// What the ops on [rows, width] activations share: their checks, and how rows become tasks.
+// What the ops on [rows, width] activations share: how rows become tasks.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/core/check.h"
-#include "kernels/core/view.h"
 #include "kernels/cpu/thread_pool.h"
+#include "kernels/op_checks.h"
 #include "kernels/token_layout.h"
 
 namespace reformer::cpu {
-
-inline void check_view(const View& view, DType dtype, const Shape& shape) {
-  CHECK_EQ(view.dtype(), dtype);
-  CHECK_EQ(view.shape(), shape);
-}
-
-/// A residual stream: Float32 or Fixed32.
-inline void check_stream(const View& view, const Shape& shape) {
-  CHECK(view.dtype() == DType::kFloat32 || view.dtype() == DType::kFixed32);
-  CHECK_EQ(view.shape(), shape);
-}
 
 /// dtype dispatch: f(uint32_t*) or f(float*) with the elements of a residual stream.
 template <typename F>

@@ -206,20 +206,6 @@ HWY_EXPORT(embed);
 HWY_EXPORT(embed_backward);
 HWY_EXPORT(cross_entropy);
 
-/// The axes, values or gradients, fill the width and reach every position of `layout`.
-void check_axes(const TokenLayout& layout, std::span<const View> axes, int64_t width) {
-  if (axes.empty()) return;
-  int64_t positions = 1;
-  int64_t columns = 0;
-  for (const View& axis : axes) {
-    CHECK_EQ(axis.shape().rank(), 2);
-    positions *= axis.shape()[0];
-    columns += axis.shape()[1];
-  }
-  CHECK_EQ(columns, width);
-  CHECK_LE(layout.first_position + layout.length, positions);
-}
-
 }  // namespace
 
 void embed(ThreadPool& pool, const EmbedArgs& args) {

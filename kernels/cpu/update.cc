@@ -86,11 +86,6 @@ constexpr int64_t kElements = 4096;
 constexpr int64_t kRows = 16;
 constexpr int64_t kColumns = 64;
 
-void check_gradient_view(const View& gradient, const Shape& shape) {
-  CHECK(gradient.dtype() == DType::kInt64 || gradient.dtype() == DType::kFloat32);
-  CHECK_EQ(gradient.shape(), shape);
-}
-
 double real_value(int64_t q) {
   return static_cast<double>(q) * kSumStep;
 }
@@ -215,19 +210,6 @@ RootMeanSquares divide_by_deviation(ThreadPool& pool, const Factored& matrix) {
   const auto elements = static_cast<double>(matrix.rows * matrix.columns);
   return {.update = std::sqrt(sum.update / elements),
           .parameter = std::sqrt(sum.parameter / elements)};
-}
-
-void check_adafactor(const AdafactorArgs& args) {
-  const Shape& shape = args.parameter.shape();
-  CHECK(shape.rank() == 1 || shape.rank() == 2);
-  CHECK_GE(shape.elements(), 1);
-  check_view(args.parameter, DType::kFloat32, shape);
-  check_gradient_view(args.gradient, shape);
-  check_view(args.update, DType::kFloat32, shape);
-  CHECK_EQ(args.row.defined(), shape.rank() == 2);
-  if (args.row.defined()) check_view(args.row, DType::kFloat32, {shape[0]});
-  check_view(args.column, DType::kFloat32, {shape[shape.rank() - 1]});
-  CHECK_GE(args.step, 1);
 }
 
 }  // namespace

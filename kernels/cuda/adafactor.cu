@@ -184,19 +184,6 @@ struct Step {
   float keep;
 };
 
-void check_adafactor(const AdafactorArgs& args) {
-  const Shape& shape = args.parameter.shape();
-  CHECK(shape.rank() == 1 || shape.rank() == 2);
-  CHECK_GE(shape.elements(), 1);
-  check_view(args.parameter, DType::kFloat32, shape);
-  check_gradient_view(args.gradient, shape);
-  check_view(args.update, DType::kFloat32, shape);
-  CHECK_EQ(args.row.defined(), shape.rank() == 2);
-  if (args.row.defined()) check_view(args.row, DType::kFloat32, {shape[0]});
-  check_view(args.column, DType::kFloat32, {shape[shape.rank() - 1]});
-  CHECK_GE(args.step, 1);
-}
-
 dim3 blocks_for(int64_t count) {
   return dim3(static_cast<uint32_t>(divide_up(count, kThreads)));
 }

@@ -96,15 +96,6 @@ struct Elements {
 
 }  // namespace
 
-void check_gradient(const View& gradient, const Shape& shape, const GradientSum& sum) {
-  CHECK_EQ(gradient.shape(), shape);
-  CHECK(gradient.defined());
-  if (gradient.dtype() == DType::kFloat32) return;
-  CHECK_EQ(gradient.dtype(), DType::kInt64);
-  CHECK_GT(sum.limit, 0.0);
-  check_view(sum.faults, DType::kInt64, {kFaultKinds});
-}
-
 void add_partials(Runtime& runtime, const LeafPartials& partials, const View& gradient,
                   const GradientSum& sum) {
   const int64_t n = gradient.elements();

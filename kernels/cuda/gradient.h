@@ -11,15 +11,6 @@ namespace reformer::cuda {
 
 class Runtime;
 
-/// CHECKs that `gradient` is a gradient view of this shape, and that `sum` suffices for it.
-void check_gradient(const View& gradient, const Shape& shape, const GradientSum& sum);
-
-/// The same for a gradient that is only read.
-inline void check_gradient_view(const View& gradient, const Shape& shape) {
-  CHECK(gradient.dtype() == DType::kInt64 || gradient.dtype() == DType::kFloat32);
-  CHECK_EQ(gradient.shape(), shape);
-}
-
 /// Rows of a leaf that are added up one after the other, from the leaf's first row on. The sums of
 /// such blocks are added in their order.
 inline constexpr int64_t kBlockRows = 64;

@@ -231,14 +231,6 @@ struct Split {
 
 // ---- arguments -------------------------------------------------------------------------------
 
-/// [rows, width] with the rows of `layout` and the width of `x`.
-Shape checked_shape(const TokenLayout& layout, const View& x) {
-  CHECK_EQ(x.shape().rank(), 2);
-  CHECK_GE(x.shape()[1], 1);
-  CHECK_EQ(x.shape()[0], layout.rows());
-  return x.shape();
-}
-
 RowDropout checked_dropout(const TokenLayout& layout, const Dropout& dropout) {
   CHECK(dropout.rate >= 0 && dropout.rate < 1);
   return {layout, dropout};

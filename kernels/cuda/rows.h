@@ -1,40 +1,14 @@
-// What the ops on [rows, width] activations share on the host and on the device: the checks of
-// their views, and where leaves lie among the rows.
+// What the ops on [rows, width] activations share on the host and on the device: where leaves lie
+// among the rows.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/backend.h"
-#include "kernels/core/check.h"
-#include "kernels/core/view.h"
+#include "kernels/op_checks.h"
 #include "kernels/token_layout.h"
 
 namespace reformer::cuda {
-
-inline void check_view(const View& view, DType dtype, const Shape& shape) {
-  CHECK_EQ(view.dtype(), dtype);
-  CHECK_EQ(view.shape(), shape);
-}
-
-/// Float32 or BFloat16.
-inline void check_activation(const View& view, const Shape& shape) {
-  CHECK(view.dtype() == DType::kFloat32 || view.dtype() == DType::kBFloat16);
-  CHECK_EQ(view.shape(), shape);
-}
-
-/// A residual stream: Float32 or Fixed32.
-inline void check_stream(const View& view, const Shape& shape) {
-  CHECK(view.dtype() == DType::kFloat32 || view.dtype() == DType::kFixed32);
-  CHECK_EQ(view.shape(), shape);
-}
-
-inline void check_layout(const TokenLayout& layout) {
-  CHECK_GE(layout.tile, 1);
-  CHECK_GE(layout.leaf, 1);
-  CHECK_EQ(layout.leaf % layout.tile, 0);
-  CHECK_EQ(layout.first_position % layout.tile, 0);
-}
 
 /// The leaves of a layout, or the parts of them that it holds, numbered in the order of their rows.
 struct Leaves {

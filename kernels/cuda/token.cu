@@ -217,20 +217,6 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
   }
 }
 
-/// The axes, values or gradients, fill the width and reach every position of `layout`.
-void check_axes(const TokenLayout& layout, std::span<const View> axes, int64_t width) {
-  if (axes.empty()) return;
-  int64_t positions = 1;
-  int64_t columns = 0;
-  for (const View& axis : axes) {
-    CHECK_EQ(axis.shape().rank(), 2);
-    positions *= axis.shape()[0];
-    columns += axis.shape()[1];
-  }
-  CHECK_EQ(columns, width);
-  CHECK_LE(layout.first_position + layout.length, positions);
-}
-
 void add_in_order(Runtime& runtime, const TableRow& table_row, const float* dy,
                   const View& gradient) {
   const int64_t extent = gradient.shape()[0];
