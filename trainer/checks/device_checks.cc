@@ -13,7 +13,6 @@
 #include "kernels/observed_backend.h"
 #include "trainer/checks/short_training.h"
 #include "trainer/memory_plan.h"
-#include "trainer/step.h"
 
 namespace reformer {
 namespace {
@@ -50,29 +49,6 @@ OpTime& entry_of(std::string_view op, std::vector<OpTime>& times) {
   times.push_back({.op = std::string(op)});
   return times.back();
 }
-
-/// The state of a run that has not begun, on `backend`.
-class OneStep {
- public:
-  OneStep(const RunConfig& config, Backend& backend, std::unique_ptr<Arena> arena)
-      : run_(config.run),
-        dataset_(make_dataset(config.run)),
-        arena_(std::move(arena)),
-        state_(config.run, config.model, backend, *arena_, 0, 1),
-        guard_(config.run.training()) {
-    state_.initialize_parameters(run_.training().seed());
-  }
-
-  void run(int64_t step) { train_step(run_, *dataset_, alone_, state_, guard_, step); }
-
- private:
-  const config::Run run_;
-  std::unique_ptr<Dataset> dataset_;
-  std::unique_ptr<Arena> arena_;
-  SelfCommunicator alone_;
-  TrainingState state_;
-  SkipGuard guard_;
-};
 
 }  // namespace
 
@@ -152,10 +128,12 @@ std::vector<OpTime> time_ops(const RunConfig& config, Backend& device) {
         time.seconds += seconds.count();
         time.cost += cost;
       });
-  OneStep training(config, *observed, take(plan_training(config, 1, &device), device));
-  training.run(1);
+  const std::unique_ptr<Arena> arena = take(plan_training(config, 1, &device), device);
+  SelfCommunicator alone;
+  ShortRun training(config, alone, *observed, *arena);
+  training.step(1);
   times.clear();
-  training.run(2);
+  training.step(2);
   std::sort(times.begin(), times.end(),
             [](const OpTime& a, const OpTime& b) { return a.seconds > b.seconds; });
   return times;
@@ -171,9 +149,11 @@ std::vector<OpTime> count_ops(const RunConfig& config, const Backend& like) {
         ++count.calls;
         count.cost += cost;
       });
-  OneStep training(config, *observed, planner->make_arena(std::numeric_limits<size_t>::max() / 2));
+  const std::unique_ptr<Arena> arena = planner->make_arena(std::numeric_limits<size_t>::max() / 2);
+  SelfCommunicator alone;
+  ShortRun training(config, alone, *observed, *arena);
   counts.clear();
-  training.run(1);
+  training.step(1);
   return counts;
 }
 

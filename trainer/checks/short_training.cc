@@ -3,25 +3,33 @@
 #include <memory>
 
 #include "trainer/memory_plan.h"
-#include "trainer/step.h"
 
 namespace reformer {
+
+ShortRun::ShortRun(const RunConfig& config, Communicator& communicator, Backend& backend,
+                   Arena& arena)
+    : run_(config.run),
+      communicator_(communicator),
+      dataset_(make_dataset(run_)),
+      state_(run_, config.model, backend, arena, communicator.rank(), communicator.size()),
+      guard_(run_.training()) {
+  state_.initialize_parameters(run_.training().seed());
+}
+
+double ShortRun::step(int64_t step) {
+  return train_step(run_, *dataset_, communicator_, state_, guard_, step).loss;
+}
 
 ShortTraining train_shortly(const RunConfig& config, Communicator& communicator, Backend& backend) {
   const MemoryPlan plan = plan_training(config, communicator.size(), &backend);
   const std::unique_ptr<Arena> arena = take(plan, backend);
-  const std::unique_ptr<Dataset> dataset = make_dataset(config.run);
-  TrainingState state(config.run, config.model, backend, *arena, communicator.rank(),
-                      communicator.size());
-  state.initialize_parameters(config.run.training().seed());
-  SkipGuard guard(config.run.training());
+  ShortRun run(config, communicator, backend, *arena);
   ShortTraining result;
   for (int64_t step = 1; step <= config.run.training().steps(); ++step) {
-    result.losses.push_back(
-        train_step(config.run, *dataset, communicator, state, guard, step).loss);
+    result.losses.push_back(run.step(step));
   }
-  result.parameters = Tensor(DType::kFloat32, state.parameters.shape());
-  backend.download(state.parameters, result.parameters.view().raw());
+  result.parameters = Tensor(DType::kFloat32, run.state().parameters.shape());
+  backend.download(run.state().parameters, result.parameters.view().raw());
   result.arena_bytes = arena->peak();
   return result;
 }

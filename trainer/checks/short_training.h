@@ -1,13 +1,33 @@
 // A few steps of training, without files.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "comm/communicator.h"
 #include "kernels/backend.h"
 #include "trainer/config/config.h"
+#include "trainer/step.h"
 
 namespace reformer {
+
+/// A run from its start, step by step. All arguments but `config` must outlive it.
+class ShortRun {
+ public:
+  ShortRun(const RunConfig& config, Communicator& communicator, Backend& backend, Arena& arena);
+
+  /// Returns the loss, nats per token. Collective.
+  double step(int64_t step);
+
+  const TrainingState& state() const { return state_; }
+
+ private:
+  const config::Run run_;
+  Communicator& communicator_;
+  std::unique_ptr<Dataset> dataset_;
+  TrainingState state_;
+  SkipGuard guard_;
+};
 
 struct ShortTraining {
   std::vector<double> losses;  // of every step, nats per token
