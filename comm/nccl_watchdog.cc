@@ -181,7 +181,8 @@ bool Watchdog::look_at_first(Lock& lock) {
   lock.lock();
   asking_since_.reset();
   if (begun && !first->begun) first->begun = Clock::now();
-  if (!error.empty()) begin_failure(*first, ": " + error);
+  // An error is laid to the first operation that is not complete.
+  if (!error.empty() && !complete) begin_failure(*first, ": " + error);
   if (!complete || !failure_.empty()) return false;
   under_way_.pop_front();
   first->complete = true;
