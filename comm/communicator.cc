@@ -169,6 +169,7 @@ Pending Communicator::start(Operation operation) {
   Pending pending;
   pending.record_ = record(operation);
   pending.completion_ = begin(operation);
+  if (setup_.observer) setup_.observer->started(*this, operation, pending.record_);
   pending.operation_ = std::move(operation);
   pending.communicator_ = this;
   return pending;
@@ -229,6 +230,7 @@ void Communicator::wait(Completion& completion, const Operation& operation, uint
                                 describe(setup_.timeout)));
   }
   seconds_waited_ += std::chrono::duration<double>(Clock::now() - begin).count();
+  if (setup_.observer) setup_.observer->waited(record);
   completion.when_complete([recorder = setup_.recorder, record] { recorder->finish(record); });
 }
 

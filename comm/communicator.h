@@ -17,8 +17,9 @@
 //   * Every wait has a deadline. A wait that passes it, a lost rank, or ranks that disagree throw
 //     CommError; then, and after a handle was destroyed without a wait, nothing is under way any
 //     more on this rank and every later operation throws too.
-//   * `tag` says what the operation is for, in words. It appears in messages and in the flight
-//     recorder, which sees every operation.
+//   * `tag` says what the operation is for, in words: "gradients of layer 3", or "attention of
+//     layer 3: heads in". It appears in messages and in the flight recorder, which sees every
+//     operation, and traffic is summed up by it (traffic.h).
 //   * A communicator is used by one thread. Wrong shapes, dtypes and ranks are bugs (CHECK).
 #pragma once
 
@@ -68,10 +69,23 @@ class Pending {
   uint64_t record_ = 0;
 };
 
+/// Shown the operations of a rank and all its groups, on the rank's thread.
+class OperationObserver {
+ public:
+  virtual ~OperationObserver() = default;
+
+  /// After its start, on `group`; `id` counts all operations of the rank.
+  virtual void started(const class Communicator& group, const Operation& operation,
+                       uint64_t id) = 0;
+  /// After its wait.
+  virtual void waited(uint64_t id) = 0;
+};
+
 /// What all groups of a rank share.
 struct CommunicatorSetup {
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
   std::shared_ptr<FlightRecorder> recorder = std::make_shared<FlightRecorder>();
+  std::shared_ptr<OperationObserver> observer{};  // or null
 };
 
 class Communicator {
@@ -85,15 +99,18 @@ class Communicator {
   FlightRecorder& recorder() const { return *setup_.recorder; }
 
   /// This rank's share of `count` things, dealt out in rank order; shares differ by at most one.
-  Slice own_share(int64_t count) const {
-    return {count * rank_ / size_, count * (rank_ + 1) / size_};
-  }
+  Slice own_share(int64_t count) const { return share_of(count, rank_, size_); }
 
   /// Seconds that the host spent in waits so far.
   double seconds_waited() const { return seconds_waited_; }
 
   /// For waits from now on, here and in groups split off later.
   void set_timeout(std::chrono::milliseconds timeout) { setup_.timeout = timeout; }
+
+  /// Null: nobody. For operations from now on, here and in groups split off later.
+  void set_observer(std::shared_ptr<OperationObserver> observer) {
+    setup_.observer = std::move(observer);
+  }
 
   /// In words, for the log.
   virtual std::string description() const = 0;

@@ -19,6 +19,11 @@ struct Slice {
   bool operator==(const Slice&) const = default;
 };
 
+/// Part `part` of `count` things dealt out in order; the parts differ by at most one.
+constexpr Slice share_of(int64_t count, int part, int parts) {
+  return {count * part / parts, count * (part + 1) / parts};
+}
+
 // Stored in flight recorders: never renumber.
 enum class OperationKind : uint8_t {
   kAllReduceSum = 1,

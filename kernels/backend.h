@@ -21,10 +21,10 @@
 #include <span>
 #include <string>
 
-#include "kernels/attention_pattern.h"
+#include "kernels/attention_args.h"
 #include "kernels/core/arena.h"
-#include "kernels/core/philox.h"
 #include "kernels/core/view.h"
+#include "kernels/dropout.h"
 #include "kernels/token_layout.h"
 
 namespace reformer {
@@ -41,20 +41,6 @@ inline constexpr int64_t kFaultKinds = 2;
 struct GradientSum {
   double limit = 0;  // Int64: terms with |q| >= limit are faults; 2^62 / (terms in the step)
   View faults;       // Int64 [kFaultKinds]
-};
-
-/// Inverted dropout: each element is kept with probability 1 − rate and then divided by it.
-/// Element (row, column) of a [rows, width] activation is decided by word (column % 4) of
-///   philox(key, {column / 4, position, sample, 0}),  kept iff word >= rate · 2^32,
-/// with the global position and sample of the row.
-struct Dropout {
-  float rate = 0;  // in [0, 1)
-  PhiloxKey key;
-
-  bool enabled() const { return rate > 0; }
-  /// Words below this drop their element.
-  uint32_t threshold() const { return static_cast<uint32_t>(static_cast<double>(rate) * 0x1p32); }
-  float scale() const { return 1.0f / (1.0f - rate); }
 };
 
 // ---- gemm: one call per token tile ---------------------------------------------------------
@@ -237,63 +223,6 @@ struct BucketSortArgs {
   View bucket_begin;        // Int32 [B, H, R, N + 2]: first slot of bucket b; [N + 1] = T
 };
 
-// ---- attention -----------------------------------------------------------------------------
-
-/// Attention of all heads and rounds, rounds combined by log-sum-exp (paper, equation 5):
-///   o_i = Σ_r Σ_j w_rij v_j / Σ_r Σ_j w_rij,  w = exp(score) · visible / N_ij,
-/// where score = q·k̂, k̂ = q_j / ‖q_j‖ (LOCAL: q·k / √D), and N_ij is how often j is among the keys
-/// that i sees over all rounds (1 unless pattern.correct_duplicates). A key with ‖q_j‖ <
-/// kShortestKey has no direction: k̂ = 0, without gradient. A token that sees nobody else in any
-/// round gets its own value, never dropped; a masked token gets 0, and lse 0. Dropout acts on the
-/// weights in the numerator: word (round % 4) of
-///   philox(key, {pos_i, pos_j, sample, head | (round / 4) << 16}).
-/// What is subtracted before exp depends on the query and the keys it sees alone, and keys are
-/// added one by one in slot order, so invisible keys do not change a bit; with BFloat16 activations
-/// they may decide which keys are added together, in the last place of the result.
-struct AttentionArgs {
-  TokenLayout layout;  // length = the whole sequence
-  AttentionPattern pattern;
-  Dropout dropout;
-  View query;         // activation [rows, H·D]; the shared query-key unless kLocal
-  View key;           // activation [rows, H·D]; kLocal only
-  View value;         // activation [rows, H·D]
-  View order;         // hashed only, from bucket_sort
-  View bucket_begin;  // hashed only, from bucket_sort
-  View mask;          // Uint8 [B, T], 0 = masked; or absent. Hashed: the one that lsh_hash got
-  View out;           // activation [rows, H·D]
-  View lse;           // [B, H, T]: log Σ_r Σ_j w_rij; kSelfScore for tokens that saw nobody else
-};
-
-inline constexpr float kSelfScore = -1e5f;
-/// A key with a smaller norm has no direction.
-inline constexpr float kShortestKey = 1e-12f;
-
-/// The gradient of `attention`. `forward` names its inputs and its results out and lse.
-struct AttentionBackwardArgs {
-  AttentionArgs forward;
-  View dout;    // activation [rows, H·D]
-  View dquery;  // activation [rows, H·D]; shared query-key: the sum of both gradients
-  View dkey;    // activation [rows, H·D]; kLocal only
-  View dvalue;  // activation [rows, H·D]
-};
-
-/// Attention while text is generated: each query is the newest token of a sequence whose earlier
-/// tokens are in a cache of S sequences. Of every head, the keys that it sees are listed:
-///   o_b = Σ_k w_k v_k / Σ_k w_k,  w_k = exp(score_k),
-/// scores as in `attention`, sums in the order of the list; a key listed twice counts twice. A
-/// query without keys gets its own value.
-struct AttendCachedArgs {
-  AttentionPattern pattern;
-  View query;       // activation [B, H·D]
-  View value;       // activation [B, H·D], of the queries' own tokens
-  View keys;        // activation [S, C, H·D], C rows for each sequence
-  View values;      // activation [S, C, H·D]
-  View sequence;    // Int32 [B], each in [0, S)
-  View seen;        // Int32 [B, H, K]: rows in [0, C)
-  View seen_count;  // Int32 [B, H]: how many of them count, from the front
-  View out;         // activation [B, H·D]
-};
-
 // ---- update --------------------------------------------------------------------------------
 
 /// squares += Σ x². Each block of kNormBlock consecutive elements is summed in double, in order;
@@ -363,6 +292,9 @@ class Backend {
   /// Nothing where that is not known.
   virtual std::optional<DevicePeaks> peaks() const { return std::nullopt; }
 
+  /// False where ops only look at their arguments: what is downloaded then is zeros.
+  virtual bool computes() const = 0;
+
   /// Identifies everything that may change bits: backend, instruction set, library builds. Equal
   /// strings promise equal bits.
   virtual std::string numeric_identity() const = 0;
@@ -412,6 +344,16 @@ class Backend {
   virtual void attention(const AttentionArgs& args) = 0;
   virtual void attention_backward(const AttentionBackwardArgs& args) = 0;
   virtual void attend_cached(const AttendCachedArgs& args) = 0;
+
+  /// Parts of attention have the bits of the whole where they begin at multiples of this many
+  /// slots.
+  virtual int64_t slot_block() const = 0;
+  virtual void attention_part(const AttentionPartArgs& args) = 0;
+  virtual void attention_part_backward(const AttentionPartBackwardArgs& args) = 0;
+  virtual void combine_rounds(const CombineRoundsArgs& args) = 0;
+  virtual void combine_gradients(const CombineGradientsArgs& args) = 0;
+  virtual void head_products(const HeadProductsArgs& args) = 0;
+  virtual void gather_rows(const GatherRowsArgs& args) = 0;
 
   virtual void sum_of_squares(const SumOfSquaresArgs& args) = 0;
   virtual void adamw(const AdamWArgs& args) = 0;

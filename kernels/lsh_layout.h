@@ -189,4 +189,29 @@ constexpr SlotRange queries_seeing(const AttentionPattern& pattern, const SlotRi
   return {};
 }
 
+/// The slots that have to be at hand for the slots `own` of a round, as queries and as keys: `own`
+/// itself, all that they see and all that see them. Counted from the start of the round, and
+/// unrolled, hence the same for every round. Empty if `own` is. REQUIRES: own within [0, T).
+constexpr SlotRange slots_around(const AttentionPattern& pattern, const SlotRing& ring,
+                                 SlotRange own) {
+  if (own.empty()) return own;
+  CHECK(0 <= own.begin && own.end <= ring.length());
+  switch (pattern.kind) {
+    case AttentionKind::kStrict:
+      return {std::max<int64_t>(0, own.begin - pattern.chunk_length),
+              std::min(ring.length(), own.end + pattern.chunk_length)};
+    case AttentionKind::kChunked:
+    case AttentionKind::kLocal: {
+      const ChunkReach reach = chunk_reach(pattern, ring);
+      const int64_t chunks = std::max(reach.back, reach.ahead);
+      const SlotRange near =
+          ring.chunk_slots(ring.chunk_of(own.begin) - chunks, ring.chunk_of(own.end - 1) + chunks);
+      return pattern.kind == AttentionKind::kLocal ? intersection(near, {0, ring.length()}) : near;
+    }
+    case AttentionKind::kFull:
+      return {0, ring.length()};
+  }
+  return {};
+}
+
 }  // namespace reformer

@@ -113,6 +113,8 @@ class MirroredBackend final : public Backend {
     return fmt::format("{}/mirrored-{}", device_->numeric_identity(), name_of(activation_));
   }
 
+  bool computes() const override { return device_->computes(); }
+  int64_t slot_block() const override { return device_->slot_block(); }
   std::unique_ptr<Backend> make_planner() const override { return make_plan_backend(); }
 
   std::unique_ptr<Arena> make_arena(size_t bytes) override {
@@ -318,6 +320,68 @@ class MirroredBackend final : public Backend {
       device_->attend_cached(on_device);
     });
   }
+  void attention_part(const AttentionPartArgs& args) override {
+    run(args, [&](Mirror& mirror, AttentionPartArgs& on_device) {
+      attention_inputs(mirror, on_device);
+      mirror.out(on_device.sums);
+      mirror.out(on_device.weights);
+      device_->attention_part(on_device);
+    });
+  }
+  void attention_part_backward(const AttentionPartBackwardArgs& args) override {
+    run(args, [&](Mirror& mirror, AttentionPartBackwardArgs& on_device) {
+      attention_inputs(mirror, on_device.forward);
+      mirror.activation_in(on_device.dout);
+      mirror.in(on_device.lse);
+      mirror.in(on_device.delta);
+      mirror.out(on_device.dquery);
+      mirror.out(on_device.dkey);
+      mirror.out(on_device.dvalue);
+      device_->attention_part_backward(on_device);
+    });
+  }
+  void combine_rounds(const CombineRoundsArgs& args) override {
+    run(args, [&](Mirror& mirror, CombineRoundsArgs& on_device) {
+      mirror.in(on_device.row);
+      mirror.in(on_device.sums);
+      mirror.in(on_device.weights);
+      mirror.activation_in(on_device.value);
+      mirror.in(on_device.mask);
+      mirror.activation_out(on_device.out);
+      mirror.out(on_device.lse);
+      device_->combine_rounds(on_device);
+    });
+  }
+  void combine_gradients(const CombineGradientsArgs& args) override {
+    run(args, [&](Mirror& mirror, CombineGradientsArgs& on_device) {
+      mirror.in(on_device.row);
+      mirror.in(on_device.query_parts);
+      mirror.in(on_device.key_parts);
+      mirror.in(on_device.value_parts);
+      mirror.activation_in(on_device.dout);
+      mirror.in(on_device.lse);
+      mirror.activation_out(on_device.dquery);
+      mirror.activation_out(on_device.dkey);
+      mirror.activation_out(on_device.dvalue);
+      device_->combine_gradients(on_device);
+    });
+  }
+  void head_products(const HeadProductsArgs& args) override {
+    run(args, [&](Mirror& mirror, HeadProductsArgs& on_device) {
+      mirror.activation_in(on_device.a);
+      mirror.activation_in(on_device.b);
+      mirror.out(on_device.products);
+      device_->head_products(on_device);
+    });
+  }
+  void gather_rows(const GatherRowsArgs& args) override {
+    run(args, [&](Mirror& mirror, GatherRowsArgs& on_device) {
+      mirror.in(on_device.x);
+      mirror.in(on_device.index);
+      mirror.out(on_device.y);
+      device_->gather_rows(on_device);
+    });
+  }
 
   void sum_of_squares(const SumOfSquaresArgs& args) override {
     run(args, [&](Mirror& mirror, SumOfSquaresArgs& on_device) {
@@ -367,6 +431,16 @@ class MirroredBackend final : public Backend {
     mirror.in(args.order);
     mirror.in(args.bucket_begin);
     mirror.in(args.mask);
+  }
+
+  static void attention_inputs(Mirror& mirror, AttentionPartArgs& args) {
+    mirror.activation_in(args.query);
+    mirror.activation_in(args.key);
+    mirror.activation_in(args.value);
+    mirror.in(args.position);
+    mirror.in(args.row);
+    mirror.in(args.bucket_begin);
+    mirror.in(args.slot_in);
   }
 
   std::unique_ptr<Backend> device_;

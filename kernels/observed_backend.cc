@@ -12,7 +12,9 @@ class ObservedBackend final : public Backend {
 
   std::string description() const override { return real_.description(); }
   std::string numeric_identity() const override { return real_.numeric_identity(); }
+  bool computes() const override { return real_.computes(); }
   bool computes_in(DType dtype) const override { return real_.computes_in(dtype); }
+  int64_t slot_block() const override { return real_.slot_block(); }
   std::optional<DevicePeaks> peaks() const override { return real_.peaks(); }
   void* stream() const override { return real_.stream(); }
   std::unique_ptr<Backend> make_planner() const override { return real_.make_planner(); }
@@ -89,6 +91,25 @@ class ObservedBackend final : public Backend {
   }
   void attend_cached(const AttendCachedArgs& args) override {
     observer_("attend_cached", cost_of(args), [&] { real_.attend_cached(args); });
+  }
+  void attention_part(const AttentionPartArgs& args) override {
+    observer_("attention_part", cost_of(args), [&] { real_.attention_part(args); });
+  }
+  void attention_part_backward(const AttentionPartBackwardArgs& args) override {
+    observer_("attention_part_backward", cost_of(args),
+              [&] { real_.attention_part_backward(args); });
+  }
+  void combine_rounds(const CombineRoundsArgs& args) override {
+    observer_("combine_rounds", cost_of(args), [&] { real_.combine_rounds(args); });
+  }
+  void combine_gradients(const CombineGradientsArgs& args) override {
+    observer_("combine_gradients", cost_of(args), [&] { real_.combine_gradients(args); });
+  }
+  void head_products(const HeadProductsArgs& args) override {
+    observer_("head_products", cost_of(args), [&] { real_.head_products(args); });
+  }
+  void gather_rows(const GatherRowsArgs& args) override {
+    observer_("gather_rows", cost_of(args), [&] { real_.gather_rows(args); });
   }
   void sum_of_squares(const SumOfSquaresArgs& args) override {
     observer_("sum_of_squares", cost_of(args), [&] { real_.sum_of_squares(args); });

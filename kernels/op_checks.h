@@ -27,6 +27,13 @@ void check_axes(const TokenLayout& layout, std::span<const View> axes, int64_t w
 
 void check_attention(const AttentionArgs& args);
 void check_attention_backward(const AttentionBackwardArgs& args);
+/// Views are looked at only if there are own slots.
+void check_attention_part(const AttentionPartArgs& args);
+void check_attention_part_backward(const AttentionPartBackwardArgs& args);
+void check_combine_rounds(const CombineRoundsArgs& args);
+void check_combine_gradients(const CombineGradientsArgs& args);
+void check_head_products(const HeadProductsArgs& args);
+void check_gather_rows(const GatherRowsArgs& args);
 void check_adafactor(const AdafactorArgs& args);
 
 }  // namespace reformer

@@ -29,6 +29,23 @@ double attention_multiply_adds(const AttentionArgs& args) {
          visible_keys(args.pattern, args.layout.length);
 }
 
+double attention_multiply_adds(const AttentionPartArgs& args) {
+  const AttentionPattern& pattern = args.pattern;
+  return static_cast<double>(args.own.size() * pattern.heads * pattern.head_dim) *
+         visible_keys(pattern, args.length);
+}
+
+/// One activation of the tokens in all slots that a part names.
+double gathered_bytes(const AttentionPartArgs& args, const View& activation) {
+  return static_cast<double>(args.row.elements() * args.pattern.head_dim) *
+         (activation.defined() ? static_cast<double>(size_of(activation.dtype())) : 0.0);
+}
+
+double gathered_bytes(const AttentionPartArgs& args) {
+  return gathered_bytes(args, args.query) + gathered_bytes(args, args.key) +
+         gathered_bytes(args, args.value) + bytes_of({args.row, args.bucket_begin, args.slot_in});
+}
+
 double gathered_bytes(const AttentionArgs& args) {
   return static_cast<double>(args.pattern.rounds) * bytes_of({args.query, args.key, args.value});
 }
@@ -160,6 +177,39 @@ OpCost cost_of(const AttendCachedArgs& args) {
   const auto size = static_cast<double>(size_of(args.keys.dtype()));
   return {.flops = 2 * 2 * keys,
           .bytes = 2 * keys * size + bytes_of({args.query, args.value, args.seen, args.out})};
+}
+
+OpCost cost_of(const AttentionPartArgs& args) {
+  return {.flops = 2 * 2 * attention_multiply_adds(args),
+          .bytes = gathered_bytes(args) + bytes_of({args.sums, args.weights})};
+}
+
+OpCost cost_of(const AttentionPartBackwardArgs& args) {
+  return {.flops = 2 * 5 * attention_multiply_adds(args.forward),
+          .bytes = gathered_bytes(args.forward) + gathered_bytes(args.forward, args.dout) +
+                   bytes_of({args.lse, args.delta, args.dquery, args.dkey, args.dvalue})};
+}
+
+OpCost cost_of(const CombineRoundsArgs& args) {
+  // A result of each round is read for each that is written.
+  const auto results = static_cast<double>(args.row.elements());
+  const auto floats = static_cast<double>(args.pattern.head_dim + kRoundWeights);
+  return {.bytes = results * floats * 4 + bytes_of({args.row, args.mask, args.out, args.lse})};
+}
+
+OpCost cost_of(const CombineGradientsArgs& args) {
+  const auto results = static_cast<double>(args.row.elements() * args.pattern.head_dim);
+  const double kinds = args.dkey.defined() ? 3 : 2;
+  return {.bytes = kinds * results * 4 +
+                   bytes_of({args.row, args.lse, args.dquery, args.dkey, args.dvalue})};
+}
+
+OpCost cost_of(const HeadProductsArgs& args) {
+  return {.bytes = bytes_of({args.a, args.b, args.products})};
+}
+
+OpCost cost_of(const GatherRowsArgs& args) {
+  return {.bytes = bytes_of(args.index) + 2 * bytes_of(args.y)};
 }
 
 // ---- update ------------------------------------------------------------------------------------

@@ -45,6 +45,13 @@ OpCost cost_of(const AttentionArgs& args);
 /// Five products for each pair: the scores again, and four of their gradients.
 OpCost cost_of(const AttentionBackwardArgs& args);
 OpCost cost_of(const AttendCachedArgs& args);
+/// Tokens are read once for each round, those around the own slots too.
+OpCost cost_of(const AttentionPartArgs& args);
+OpCost cost_of(const AttentionPartBackwardArgs& args);
+OpCost cost_of(const CombineRoundsArgs& args);
+OpCost cost_of(const CombineGradientsArgs& args);
+OpCost cost_of(const HeadProductsArgs& args);
+OpCost cost_of(const GatherRowsArgs& args);
 OpCost cost_of(const SumOfSquaresArgs& args);
 OpCost cost_of(const AdamWArgs& args);
 OpCost cost_of(const AdafactorArgs& args);

@@ -10,6 +10,7 @@ class PlanBackend final : public Backend {
   std::string description() const override { return "plan"; }
   std::string numeric_identity() const override { return "plan"; }
 
+  bool computes() const override { return false; }
   std::unique_ptr<Backend> make_planner() const override { return make_plan_backend(); }
 
   std::unique_ptr<Arena> make_arena(size_t bytes) override {
@@ -46,6 +47,13 @@ class PlanBackend final : public Backend {
   void attention(const AttentionArgs&) override {}
   void attention_backward(const AttentionBackwardArgs&) override {}
   void attend_cached(const AttendCachedArgs&) override {}
+  int64_t slot_block() const override { return 1; }  // the CPU's
+  void attention_part(const AttentionPartArgs&) override {}
+  void attention_part_backward(const AttentionPartBackwardArgs&) override {}
+  void combine_rounds(const CombineRoundsArgs&) override {}
+  void combine_gradients(const CombineGradientsArgs&) override {}
+  void head_products(const HeadProductsArgs&) override {}
+  void gather_rows(const GatherRowsArgs&) override {}
 
   void sum_of_squares(const SumOfSquaresArgs&) override {}
   void adamw(const AdamWArgs&) override {}

@@ -1,15 +1,11 @@
 #include "launch/check_device.h"
 
-#include <cerrno>
 #include <chrono>
-#include <cstring>
-#include <fstream>
 #include <functional>
 #include <memory>
 
 #include <fmt/format.h>
 
-#include "kernels/core/errors.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/observed_backend.h"
@@ -17,6 +13,7 @@
 #include "launch/device.h"
 #include "launch/device_report.h"
 #include "launch/exit_codes.h"
+#include "launch/output_file.h"
 #include "trainer/checks/check_model.h"
 #include "trainer/checks/device_checks.h"
 
@@ -49,12 +46,6 @@ RunConfig trained_config(bool small) {
   if (small) return check_config({"training.steps=2", "data.length=70"});
   return check_config({"training.steps=20", "training.schedule.warmup=5", "data.length=1000",
                        "model.width=256", "model.ff_width=1024", "model.heads=4"});
-}
-
-void write(const std::string& path, const std::string& text) {
-  std::ofstream file(path, std::ios::trunc);
-  file << text << std::flush;
-  if (!file) throw DataError(fmt::format("cannot write {}: {}", path, std::strerror(errno)));
 }
 
 // H100 SXM, as published: HBM3, and dense BFloat16 products.
@@ -107,7 +98,7 @@ int check_device(const CheckDeviceOptions& options, const RankPlace& place) {
   checks.say("\n" + times_table(report.times, report.peaks));
   report.checks = checks.results();
   if (!options.json.empty() && place.communicator.rank() == 0) {
-    write(options.json, to_json(report));
+    write_file(options.json, to_json(report));
   }
   return checks.exit_code();
 }

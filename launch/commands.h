@@ -18,6 +18,7 @@ Command add_generate_command(CLI::App& program);  // generate.cc
 Command add_import_command(CLI::App& program);    // import.cc
 Command add_export_command(CLI::App& program);    // export.cc
 Command add_tokenize_command(CLI::App& program);  // tokenize.cc
+Command add_plan_command(CLI::App& program);      // plan.cc
 Command add_plot_command(CLI::App& program);      // plot.cc
 Command add_inspect_command(CLI::App& program);   // inspect.cc
 Command add_check_command(CLI::App& program);     // check.cc

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include "comm/nccl.h"
+#include "comm/self.h"
 #include "kernels/core/errors.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "launch/rank_cores.h"
 
 namespace reformer {
 namespace {
@@ -50,8 +52,24 @@ std::unique_ptr<Backend> make_backend(RunConfig& config, int threads, MpiWorld* 
 std::unique_ptr<Communicator> make_device_communicator(const RankPlace& place,
                                                        const Backend& backend,
                                                        std::chrono::milliseconds timeout) {
-  if (backend.stream() == nullptr || place.communicator.size() == 1) return nullptr;
+  if (backend.stream() == nullptr || place.world == nullptr) return nullptr;
+  // A launcher started one rank: MPI would touch what lies on its GPU, and it needs no NCCL.
+  if (place.communicator.size() == 1) {
+    return std::make_unique<SelfCommunicator>(CommunicatorSetup{.timeout = timeout});
+  }
   return make_nccl_communicator(*place.world, backend.stream(), {.timeout = timeout});
+}
+
+RankDevice make_rank_device(RunConfig& config, const RankPlace& place) {
+  const config::Execution& execution = config.run.execution();
+  const std::chrono::seconds timeout(execution.timeout_seconds());
+  place.communicator.set_timeout(timeout);
+  const int share = threads_of_rank(place.communicator, place.host);
+  const int threads = execution.threads() > 0 ? static_cast<int>(execution.threads()) : share;
+  std::unique_ptr<Backend> backend = make_backend(config, threads, place.world);
+  std::unique_ptr<Communicator> between = make_device_communicator(place, *backend, timeout);
+  Communicator& ranks = between ? *between : place.communicator;
+  return {.backend = std::move(backend), .between_devices = std::move(between), .ranks = ranks};
 }
 
 }  // namespace reformer

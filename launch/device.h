@@ -21,9 +21,20 @@ std::unique_ptr<Backend> make_backend(RunConfig& config, int threads, MpiWorld* 
 std::unique_ptr<Backend> make_cuda_backend_of_rank(MpiWorld* world);
 
 /// The ranks of `place`, with NCCL for what lies on the GPUs that they compute on; null where
-/// place.communicator itself serves, for one rank or on CPUs. Collective.
+/// place.communicator itself serves: on CPUs, and for a rank that no launcher started. Collective.
 std::unique_ptr<Communicator> make_device_communicator(const RankPlace& place,
                                                        const Backend& backend,
                                                        std::chrono::milliseconds timeout);
+
+/// What a rank computes with, and how it reaches the others.
+struct RankDevice {
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Communicator> between_devices;  // or null
+  Communicator& ranks;                            // the former, or that of the RankPlace
+};
+
+/// As `execution` asks: device, threads (0: this rank's share of the cores) and timeout, the last
+/// for place.communicator as well. Writes into `config` as make_backend does. Collective.
+RankDevice make_rank_device(RunConfig& config, const RankPlace& place);
 
 }  // namespace reformer

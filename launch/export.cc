@@ -1,14 +1,13 @@
 // `reformer export`: the weights of a trained model for other programs.
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string>
 
 #include <fmt/format.h>
 
-#include "kernels/core/errors.h"
 #include "launch/commands.h"
 #include "launch/exit_codes.h"
+#include "launch/output_file.h"
 #include "trainer/config/config.h"
 #include "trainer/model/parameters.h"
 #include "trainer/saved_state.h"
@@ -40,9 +39,7 @@ void export_hugging_face(const ModelSpec& spec, const CheckpointReader& checkpoi
   std::error_code error;
   fs::create_directories(folder, error);
   write_safetensors(folder + "/model.safetensors", to_hugging_face(spec, flat.view()));
-  std::ofstream file(folder + "/config.json", std::ios::trunc);
-  file << config;
-  if (!file.flush()) throw DataError(fmt::format("{}/config.json: cannot be written", folder));
+  write_file(folder + "/config.json", config);
   say(fmt::format("wrote {0}/config.json and {0}/model.safetensors", folder));
 }
 

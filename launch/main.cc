@@ -24,11 +24,11 @@ int run(int argc, char** argv) {
       "Exit codes: 0 done, 1 internal error, 2 command line or configuration, 3 data,\n"
       "4 checkpoint, 5 device or memory, 6 communication, 7 diverged, 8 stopped by a signal\n"
       "after saving.");
-  const Command commands[] = {add_train_command(program),    add_eval_command(program),
-                              add_generate_command(program), add_import_command(program),
-                              add_export_command(program),   add_tokenize_command(program),
-                              add_plot_command(program),     add_inspect_command(program),
-                              add_check_command(program),    add_doctor_command(program)};
+  const Command commands[] = {
+      add_train_command(program),  add_eval_command(program),   add_generate_command(program),
+      add_import_command(program), add_export_command(program), add_tokenize_command(program),
+      add_plot_command(program),   add_plan_command(program),   add_inspect_command(program),
+      add_check_command(program),  add_doctor_command(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

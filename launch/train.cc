@@ -11,7 +11,6 @@
 #include "launch/device.h"
 #include "launch/exit_codes.h"
 #include "launch/job.h"
-#include "launch/rank_cores.h"
 #include "launch/signals.h"
 #include "trainer/config/config.h"
 #include "trainer/run_directory.h"
@@ -48,15 +47,8 @@ int run_rank(const Arguments& arguments, const RankPlace& place) {
   config::Execution& execution = *config.run.mutable_execution();
   require_ranks(place.communicator.size(), execution.ranks(), std::getenv);
   execution.set_ranks(0);  // asked of this start, not of the run
-  const std::chrono::seconds timeout(execution.timeout_seconds());
-  place.communicator.set_timeout(timeout);
-  const int share = threads_of_rank(place.communicator, place.host);
-  const int threads = execution.threads() > 0 ? static_cast<int>(execution.threads()) : share;
-  const std::unique_ptr<Backend> backend = make_backend(config, threads, place.world);
-  const std::unique_ptr<Communicator> between_devices =
-      make_device_communicator(place, *backend, timeout);
-  const TrainOutcome outcome =
-      train(config, options, *backend, between_devices ? *between_devices : place.communicator);
+  const RankDevice device = make_rank_device(config, place);
+  const TrainOutcome outcome = train(config, options, *device.backend, device.ranks);
   return outcome == TrainOutcome::kInterrupted ? kExitStopped : kExitOk;
 }
 

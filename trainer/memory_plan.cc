@@ -2,95 +2,22 @@
 
 #include <algorithm>
 #include <functional>
-#include <limits>
 #include <numeric>
 #include <optional>
 
 #include <fmt/format.h>
 
 #include "comm/plan.h"
-#include "kernels/plan_backend.h"
+#include "comm/rank_groups.h"
 #include "trainer/evaluation/round_sweep.h"
 #include "trainer/model/decoder.h"
 #include "trainer/model/rotations.h"
+#include "trainer/planned_step.h"
+#include "trainer/planning.h"
 #include "trainer/process_memory.h"
-#include "trainer/step.h"
 
 namespace reformer {
 namespace {
-
-constexpr size_t kEndlessBytes = std::numeric_limits<size_t>::max() / 2;
-
-int64_t share_of(int64_t sequences, int ranks) {
-  return (sequences + ranks - 1) / ranks;
-}
-
-/// Batches of the right shape with nothing in them.
-class BlankDataset final : public Dataset {
- public:
-  BlankDataset(int64_t length, int64_t validation_sequences)
-      : length_(length), validation_sequences_(validation_sequences) {}
-
-  TokenBatch training_batch(int64_t, int64_t, int64_t samples) const override {
-    return blank(samples);
-  }
-  int64_t validation_sequences() const override { return validation_sequences_; }
-  TokenBatch validation_batch(int64_t, int64_t samples) const override { return blank(samples); }
-  std::string description() const override { return "blank"; }
-
- private:
-  TokenBatch blank(int64_t samples) const {
-    return {.tokens = Tensor(DType::kInt32, {samples, length_}),
-            .labels = Tensor(DType::kInt32, {samples, length_}),
-            .valid_labels = samples * length_};
-  }
-
-  int64_t length_;
-  int64_t validation_sequences_;
-};
-
-/// A run that takes as much memory: every micro-batch takes the same, so one for each rank is
-/// enough, as large as allowed, but no larger than the rank's share.
-config::Run one_micro_batch_each(config::Run run, int ranks) {
-  const int64_t micro_batch =
-      std::min(micro_batch_of(run.training()), share_of(run.training().batch(), ranks));
-  int64_t evaluated = evaluation_micro_batch_of(run);
-  if (run.evaluation().sequences() > 0) {
-    evaluated = std::min(evaluated, share_of(run.evaluation().sequences(), ranks));
-  }
-  run.mutable_training()->set_micro_batch(micro_batch);
-  run.mutable_training()->set_batch(micro_batch * ranks);
-  run.mutable_evaluation()->set_micro_batch(evaluated);
-  return run;
-}
-
-BlankDataset blank_dataset(const config::Run& run, int ranks) {
-  return BlankDataset(run.data().length(), run.evaluation().micro_batch() * ranks);
-}
-
-std::unique_ptr<Backend> planner_for(const Backend* on) {
-  return on != nullptr ? on->make_planner() : make_plan_backend();
-}
-
-MemoryPlan plan_of(const Arena& arena, const Backend& planner) {
-  return {.arena_bytes = arena.peak(),
-          .by_use = arena.usage_at_peak(),
-          .workspace_bytes = planner.workspace_peak()};
-}
-
-/// The rank that owns most; beyond that all take the same.
-int largest_rank(const RunConfig& config, int ranks, const Backend* on) {
-  const std::unique_ptr<Backend> backend = planner_for(on);
-  int largest = 0;
-  size_t most = 0;
-  for (int rank = 0; rank < ranks; ++rank) {
-    const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
-    const TrainingState state(config.run, config.model, *backend, *arena, rank, ranks);
-    if (arena->used() > most) largest = rank;
-    most = std::max(most, arena->used());
-  }
-  return largest;
-}
 
 /// Of the device, or of the machine if the backend has no memory of its own.
 std::optional<size_t> available_to(const Backend* on) {
@@ -132,31 +59,23 @@ MemoryPlan plan_decoding(const ModelSpec& spec, int64_t sequences, int64_t capac
 
 }  // namespace
 
-MemoryPlan plan_training(const RunConfig& config, int ranks, const Backend* on) {
-  const config::Run run = one_micro_batch_each(config.run, ranks);
-  const int rank = largest_rank(config, ranks, on);
-  const std::unique_ptr<Backend> backend = planner_for(on);
-  const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
-  const BlankDataset dataset = blank_dataset(run, ranks);
-  PlanCommunicator communicator(rank, ranks);
-  TrainingState state(run, config.model, *backend, *arena, rank, ranks);
-  SkipGuard guard(run.training());
-  train_step(run, dataset, communicator, state, guard, 1);
-  evaluate(run, dataset, communicator, state);
-  return plan_of(*arena, *backend);
+MemoryPlan plan_training(const RunConfig& config, const Mesh& mesh, const Backend* on) {
+  return plan_micro_batches(config, 1, mesh, on).memory;
 }
 
-MemoryPlan plan_evaluation(const RunConfig& config, const std::vector<int64_t>& rounds,
-                           bool decoded, const Backend* on) {
-  const config::Run run = one_micro_batch_each(config.run, 1);
+MemoryPlan plan_evaluation(const RunConfig& config, const PlannedEvaluation& evaluation,
+                           const Backend* on) {
+  const Mesh& mesh = evaluation.mesh;
+  const config::Run run = with_micro_batches(config.run, mesh.data_size, 1);
   const std::unique_ptr<Backend> backend = planner_for(on);
   const std::unique_ptr<Arena> arena = backend->make_arena(kEndlessBytes);
-  const BlankDataset dataset = blank_dataset(run, 1);
-  PlanCommunicator communicator(0, 1);
+  const BlankDataset dataset(run, mesh.data_size);
+  PlanCommunicator world(mesh.rank(), mesh.size());
+  const RankGroups ranks = plan_groups(world, mesh);
   ModelState state(config.model, *backend, *arena);
-  evaluate(run, dataset, communicator, state);
-  sweep_rounds(run, dataset, communicator, state, rounds, 1);
-  if (decoded) {
+  evaluate(run, dataset, ranks, state);
+  sweep_rounds(run, dataset, ranks, state, evaluation.rounds, 1);
+  if (evaluation.decoded) {
     const std::vector<Tensor> rotations = make_rotations(config.model, 0, 0);
     const Decoder::Options options{.backend = *backend,
                                    .arena = *arena,

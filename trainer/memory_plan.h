@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/mesh.h"
 #include "kernels/backend.h"
 #include "kernels/core/arena.h"
 #include "trainer/config/config.h"
@@ -23,13 +24,19 @@ struct MemoryPlan {
   size_t host_bytes = 0;
 };
 
-/// For the rank of `ranks` that takes most. A little more than that where the ranks do not divide
-/// the batch, and the one that owns most has not the most sequences.
-MemoryPlan plan_training(const RunConfig& config, int ranks = 1, const Backend* on = nullptr);
-/// For evaluation alone, of the model as it is and with each of these numbers of rounds
-/// (round_sweep.h); also token by token (evaluate_decoded.h) if `decoded`.
-MemoryPlan plan_evaluation(const RunConfig& config, const std::vector<int64_t>& rounds = {},
-                           bool decoded = false, const Backend* on = nullptr);
+/// For the rank at this place of the mesh. A little more than it takes where the groups of ranks do
+/// not divide the batch, and others have more sequences.
+MemoryPlan plan_training(const RunConfig& config, const Mesh& mesh = {},
+                         const Backend* on = nullptr);
+
+struct PlannedEvaluation {
+  std::vector<int64_t> rounds{};  // besides the model's own; see round_sweep.h
+  bool decoded = false;           // token by token as well; see evaluate_decoded.h
+  Mesh mesh{};
+};
+/// For evaluation alone, of the rank at its place of the mesh.
+MemoryPlan plan_evaluation(const RunConfig& config, const PlannedEvaluation& evaluation = {},
+                           const Backend* on = nullptr);
 
 /// For `sequences` texts that are decoded side by side (decoder.h), the longest prompt of
 /// `prompt_tokens` and each of at most `capacity` tokens in all. Where the caches alone exceed the

@@ -45,11 +45,12 @@ View ModelState::upload_tokens(const Tensor& tokens) const {
   return view;
 }
 
-TokenLayout ModelState::layout_of(int64_t first_sample, int64_t samples, int64_t length) const {
+TokenLayout ModelState::layout_of(int64_t first_sample, int64_t samples,
+                                  const DataRange& positions) const {
   return {.samples = samples,
-          .length = length,
+          .length = positions.size(),
           .first_sample = first_sample,
-          .first_position = 0,
+          .first_position = positions.begin,
           .tile = spec.tile_tokens,
           .leaf = spec.leaf_tokens};
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "trainer/data/data_range.h"
 #include "trainer/model/model_spec.h"
 #include "trainer/model/reformer.h"
 
@@ -26,8 +27,8 @@ struct ModelState {
   /// A copy of host tokens in block memory of the arena.
   View upload_tokens(const Tensor& tokens) const;
 
-  /// The layout of `samples` whole sequences of `length` tokens, from `first_sample` on.
-  TokenLayout layout_of(int64_t first_sample, int64_t samples, int64_t length) const;
+  /// The layout of `positions` of `samples` sequences, from `first_sample` on.
+  TokenLayout layout_of(int64_t first_sample, int64_t samples, const DataRange& positions) const;
 
   /// Parameters, tensor by tensor, without alignment gaps.
   std::vector<NamedView> parameter_views() const;

@@ -10,25 +10,26 @@
 #include "trainer/gradient_buckets.h"
 #include "trainer/model/rotations.h"
 #include "trainer/schedule.h"
+#include "trainer/token_share.h"
 
 namespace reformer {
 namespace {
 
-/// The part of the step's batch that one rank works on.
+/// The part of the step's batch that one rank works on: its tokens of some of the sequences.
 struct LocalBatch {
   int64_t first = 0;  // first sample, counted in the batch of the step
   std::vector<TokenBatch> micro_batches;
   int64_t valid_labels = 0;  // of this rank
 };
 
-LocalBatch read_batch(const config::Run& run, const Dataset& dataset,
-                      const Communicator& communicator, int64_t step) {
-  const Slice share = communicator.own_share(run.training().batch());
+LocalBatch read_batch(const config::Run& run, const Dataset& dataset, const RankGroups& ranks,
+                      const DataRange& positions, int64_t step) {
+  const Slice share = ranks.share_of_sequences(run.training().batch());
   LocalBatch local{.first = share.begin, .micro_batches = {}};
   const int64_t micro_batch = micro_batch_of(run.training());
   for (int64_t first = share.begin; first < share.end; first += micro_batch) {
     const int64_t samples = std::min(micro_batch, share.end - first);
-    local.micro_batches.push_back(dataset.training_batch(step, first, samples));
+    local.micro_batches.push_back(dataset.training_batch(step, first, samples, positions));
     local.valid_labels += local.micro_batches.back().valid_labels;
   }
   return local;
@@ -42,14 +43,14 @@ struct StepTotals {
   std::vector<int64_t> faults;
 };
 
-StepTotals total_over_ranks(const TrainingState& state, Communicator& communicator) {
+StepTotals total_over_ranks(const TrainingState& state, Communicator& world) {
   for (const Slice& slice : state.own_slices()) {
     if (slice.elements() == 0) continue;
     state.backend.sum_of_squares({.x = slice.of(state.gradients), .squares = state.squares});
   }
   Tensor sums(DType::kInt64, state.tallies.shape());
   state.backend.download(state.tallies, sums.view().raw());
-  communicator.all_reduce_sum(sums.view(), "totals of the step");
+  world.all_reduce_sum(sums.view(), "totals of the step");
 
   const int64_t* const values = sums.data<int64_t>();
   const auto of = [&](const View& tally) {  // where it is in the copy
@@ -74,21 +75,22 @@ int64_t micro_batch_of(const config::Training& training) {
   return training.micro_batch() > 0 ? training.micro_batch() : training.batch();
 }
 
-StepResult train_step(const config::Run& run, const Dataset& dataset, Communicator& communicator,
+StepResult train_step(const config::Run& run, const Dataset& dataset, const RankGroups& ranks,
                       TrainingState& state, SkipGuard& guard, int64_t step) {
   Backend& backend = state.backend;
   const int64_t length = run.data().length();
   const int64_t samples_in_step = run.training().batch();
   const int64_t leaves_per_sample = (length + state.spec.leaf_tokens - 1) / state.spec.leaf_tokens;
 
-  const double waited_before = communicator.seconds_waited();
-  const LocalBatch local = read_batch(run, dataset, communicator, step);
-  const int64_t valid_labels = communicator.sum(local.valid_labels, "valid labels");
+  const double waited_before = ranks.seconds_waited();
+  const TokenShare share(ranks, length, state.spec.leaf_tokens);
+  const LocalBatch local = read_batch(run, dataset, ranks, share.positions(), step);
+  const int64_t valid_labels = ranks.world.sum(local.valid_labels, "valid labels");
   backend.fill_zero(state.gradients);
   backend.fill_zero(state.tallies);
 
   // Each part of the gradient is summed over the ranks while the backward pass goes on below it.
-  BucketExchange reduction(BucketExchange::Kind::kReduce, communicator, state.buckets,
+  BucketExchange reduction(BucketExchange::Kind::kReduce, ranks.world, state.buckets,
                            state.gradients);
   const std::vector<Tensor> rotations = make_rotations(state.spec, run.training().seed(), step);
   int64_t first_sample = local.first;
@@ -100,7 +102,8 @@ StepResult train_step(const config::Run& run, const Dataset& dataset, Communicat
     const Pass pass{.backend = backend,
                     .arena = state.arena,
                     .spec = state.spec,
-                    .layout = state.layout_of(first_sample, samples, length),
+                    .layout = state.layout_of(first_sample, samples, share.positions()),
+                    .sequence = share.sharers(),
                     .mask = {},
                     .rotations = rotations,
                     .seed = run.training().seed(),
@@ -120,13 +123,13 @@ StepResult train_step(const config::Run& run, const Dataset& dataset, Communicat
   }
   reduction.finish();
 
-  const StepTotals totals = total_over_ranks(state, communicator);
+  const StepTotals totals = total_over_ranks(state, ranks.world);
   StepResult result{.loss = totals.loss,
                     .accuracy = totals.correct / static_cast<double>(valid_labels),
                     .learning_rate = learning_rate(run.training(), step),
                     .gradient_norm = totals.gradient_norm,
                     .tokens = samples_in_step * length,
-                    .seconds_waited = communicator.seconds_waited() - waited_before};
+                    .seconds_waited = ranks.seconds_waited() - waited_before};
   // A function of sums over all ranks: all skip, or none does.
   result.skipped = guard.judge({.step = step,
                                 .loss = totals.loss,
@@ -140,14 +143,14 @@ StepResult train_step(const config::Run& run, const Dataset& dataset, Communicat
                           .gradient_scale = static_cast<float>(scale),
                           .parameters = state.parameters,
                           .gradients = state.gradients};
-  BucketExchange gathering(BucketExchange::Kind::kGather, communicator, state.buckets,
+  BucketExchange gathering(BucketExchange::Kind::kGather, ranks.world, state.buckets,
                            state.parameters);
   for (size_t bucket = 0; bucket < state.buckets.size(); ++bucket) {
     state.optimizer->update_bucket(bucket, update);
     gathering.start(bucket);
   }
   gathering.finish();
-  result.seconds_waited = communicator.seconds_waited() - waited_before;
+  result.seconds_waited = ranks.seconds_waited() - waited_before;
   return result;
 }
 

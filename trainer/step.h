@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "comm/communicator.h"
+#include "comm/rank_groups.h"
 #include "configs/run.pb.h"
 #include "trainer/data/dataset.h"
 #include "trainer/skip_guard.h"
@@ -21,11 +21,11 @@ struct StepResult {
   double seconds_waited = 0;  // of this rank, for others that were later and for what they sent
 };
 
-/// Runs step `step` (from 1) of `run`: all micro-batches of this rank, gradients summed over the
-/// ranks, clipping, and the update, unless `guard` has all ranks skip it. Collective: `state` was
-/// made for this rank of `communicator`. Losses, norm and parameters are the same, to the bit, on
-/// any number of ranks. Throws DivergenceError when the guard gives up.
-StepResult train_step(const config::Run& run, const Dataset& dataset, Communicator& communicator,
+/// Runs step `step` (from 1) of `run`: this rank's tokens of all micro-batches of its group,
+/// gradients summed over the ranks, clipping, and the update, unless `guard` has all ranks skip it.
+/// Collective: `state` was made for this rank of ranks.world. Losses, norm and parameters are the
+/// same, to the bit, on any mesh of ranks. Throws DivergenceError when the guard gives up.
+StepResult train_step(const config::Run& run, const Dataset& dataset, const RankGroups& ranks,
                       TrainingState& state, SkipGuard& guard, int64_t step);
 
 /// Most sequences held at a time: training.micro_batch, or the whole batch.

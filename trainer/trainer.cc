@@ -12,6 +12,7 @@
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/config/resolve.h"
 #include "trainer/data/dataset.h"
+#include "trainer/derive_mesh.h"
 #include "trainer/evaluation/evaluate.h"
 #include "trainer/gemm_rate.h"
 #include "trainer/memory_plan.h"
@@ -37,10 +38,10 @@ double seconds_between(Clock::time_point begin, Clock::time_point end) {
 /// What a rank takes, once it is known that every machine can give it to all that are on it. No
 /// rank takes anything before all have looked. Collective.
 MemoryPlan plan_within_memory(const RunConfig& config, int local_ranks, const Backend& backend,
-                              Communicator& communicator) {
-  const MemoryPlan plan = plan_training(config, communicator.size(), &backend);
+                              const RankGroups& ranks) {
+  const MemoryPlan plan = plan_training(config, ranks.mesh, &backend);
   const std::string complaint =
-      first_complaint(communicator, complaint_about_memory(plan, local_ranks, &backend), "memory");
+      first_complaint(ranks.world, complaint_about_memory(plan, local_ranks, &backend), "memory");
   if (!complaint.empty()) throw DeviceError(complaint);
   return plan;
 }
@@ -50,6 +51,24 @@ std::string common_settings(const RunConfig& config, const TrainOptions& options
   config::Run run = config.run;
   run.mutable_execution()->set_threads(0);  // a rank's own business
   return fmt::format("{}stop at: {}\n", to_text(run), options.stop_at);
+}
+
+/// The ranks as the run asks for them, once it is known that all ask for the same. Collective.
+RankGroups group_ranks(const RunConfig& config, const TrainOptions& options, const Backend& backend,
+                       Communicator& world) {
+  const std::string other_settings =
+      find_disagreement(world, "configuration", common_settings(config, options));
+  if (!other_settings.empty()) throw ConfigError(other_settings);
+  return split_by_mesh(world, derive_mesh(config, backend, world.rank(), world.size()));
+}
+
+/// What a run keeps: the layout is asked of this start, and the next may have other ranks.
+RunConfig without_layout(RunConfig config) {
+  config::Parallel& parallel = *config.run.mutable_parallel();
+  parallel.set_data(0);
+  parallel.set_sequence(0);
+  if (parallel.has_heads()) parallel.set_heads(0);
+  return config;
 }
 
 /// The dataset in words, with a checksum of some of its sequences: a copy on another machine may
@@ -68,14 +87,15 @@ class Training {
  public:
   Training(const RunConfig& config, const TrainOptions& options, Backend& backend,
            Communicator& communicator)
-      : config_(config),
+      : config_(without_layout(config)),
         options_(options),
         backend_(backend),
         communicator_(communicator),
         directory_{options.run_directory},
         dataset_(make_dataset(config.run)),
         tokenizer_model_(tokenizer_model_of(config.run)),
-        plan_(plan_within_memory(config, options.local_ranks, backend, communicator)),
+        ranks_(group_ranks(config, options, backend, communicator)),
+        plan_(plan_within_memory(config_, options.local_ranks, backend, ranks_)),
         output_(directory_, communicator.rank(), communicator.size()),
         arena_(take(plan_, backend)),
         state_(config.run, config.model, backend, *arena_, communicator.rank(),
@@ -111,27 +131,35 @@ class Training {
     output_.say(dataset_->description());
     output_.say(fmt::format("{} parameters, {:.2f} MFLOP per token and step",
                             parameter_count(config_.model), flops_per_token() * 1e-6));
-    for (size_t layer = 0; layer < config_.model.layers.size(); ++layer) {
-      output_.say(
-          fmt::format("layer {}: {}", layer, describe_attention(config_.model.layers[layer])));
+    const int64_t length = config_.run.data().length();
+    if (communicator_.size() > 1) {
+      output_.say(describe(ranks_.mesh, length, config_.model.leaf_tokens));
+    }
+    for (size_t i = 0; i < config_.model.layers.size(); ++i) {
+      const LayerSpec& layer = config_.model.layers[i];
+      const std::string exchange = describe_exchange(ranks_.mesh, layer);
+      output_.say(fmt::format("layer {}: {}{}{}", i, describe_attention(layer),
+                              exchange.empty() ? "" : "; ", exchange));
     }
     output_.say(describe(plan_));
     const config::Training& training = config_.run.training();
     output_.say(fmt::format("{} steps of {} sequences of {} tokens, {} at a time", training.steps(),
-                            training.batch(), config_.run.data().length(),
-                            micro_batch_of(training)));
-    if (training.batch() < communicator_.size()) {
+                            training.batch(), length, micro_batch_of(training)));
+    if (training.batch() < ranks_.mesh.data_size) {
+      const int64_t idle = (ranks_.mesh.data_size - training.batch()) * ranks_.mesh.sequence_size;
       output_.say(
           fmt::format("note: {} of the {} ranks have no sequence to work on; more than "
-                      "training.batch are of no use",
-                      communicator_.size() - training.batch(), communicator_.size()));
+                      "training.batch groups are of no use",
+                      idle, communicator_.size()));
+    }
+    const config::Evaluation& evaluation = config_.run.evaluation();
+    if (has_hashed_layer(config_.model) && evaluation.lsh_queries() > 0 &&
+        !LshHealth::can_observe(ranks_.mesh)) {
+      output_.say(fmt::format("note: {}", LshHealth::kNotObserved));
     }
   }
 
   void require_agreement() {
-    const std::string other_settings =
-        find_disagreement(communicator_, "configuration", common_settings(config_, options_));
-    if (!other_settings.empty()) throw ConfigError(other_settings);
     const std::string other_data =
         find_disagreement(communicator_, "dataset", fingerprint(*dataset_));
     if (!other_data.empty()) throw DataError(other_data);
@@ -189,8 +217,7 @@ class Training {
 
   void run_step() {
     const Clock::time_point before = Clock::now();
-    const StepResult result =
-        train_step(config_.run, *dataset_, communicator_, state_, guard_, step_);
+    const StepResult result = train_step(config_.run, *dataset_, ranks_, state_, guard_, step_);
     const double seconds = seconds_between(before, Clock::now());
     const double rate = static_cast<double>(result.tokens) / seconds;
     if (result.skipped) {
@@ -224,11 +251,11 @@ class Training {
   void run_evaluation() {
     const config::Evaluation& evaluation = config_.run.evaluation();
     LshHealth health(config_.model, evaluation.lsh_queries(), evaluation.seed());
+    const bool observed = evaluation.lsh_queries() > 0 && LshHealth::can_observe(ranks_.mesh);
     const EvaluationResult result =
-        evaluate(config_.run, *dataset_, communicator_, state_,
-                 {.health = evaluation.lsh_queries() > 0 ? &health : nullptr});
+        evaluate(config_.run, *dataset_, ranks_, state_, {.health = observed ? &health : nullptr});
     const std::vector<HeadHealth> heads =
-        evaluation.lsh_queries() > 0 ? health.result(communicator_) : std::vector<HeadHealth>();
+        observed ? health.result(communicator_) : std::vector<HeadHealth>();
     output_.record(EvaluationMetrics{.step = step_,
                                      .loss = result.loss,
                                      .accuracy = result.accuracy,
@@ -297,13 +324,14 @@ class Training {
     return seconds_between(start_time_, Clock::now()) / done * left;
   }
 
-  const RunConfig& config_;
+  const RunConfig config_;
   const TrainOptions& options_;
   Backend& backend_;
   Communicator& communicator_;
   const RunDirectory directory_;
   const std::unique_ptr<Dataset> dataset_;
   const std::string tokenizer_model_;
+  const RankGroups ranks_;
   const MemoryPlan plan_;
   RunOutput output_;
   const std::unique_ptr<Arena> arena_;

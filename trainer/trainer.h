@@ -27,9 +27,10 @@ enum class TrainOutcome {
   kInterrupted,  // `stop` became true
 };
 
-/// Resumes from the newest sound checkpoint in the run directory, if there is one. Rank 0 writes
-/// there: config.txtpb, train.log, metrics.jsonl, checkpoints/; with several ranks each writes its
-/// flight record. Collective. Throws the types of errors.h.
+/// Resumes from the newest sound checkpoint in the run directory, if there is one. The ranks share
+/// the work as config.run.parallel asks (derive_mesh.h). Rank 0 writes into the directory:
+/// config.txtpb, train.log, metrics.jsonl, checkpoints/; with several ranks each writes its flight
+/// record. Collective. Throws the types of errors.h.
 TrainOutcome train(const RunConfig& config, const TrainOptions& options, Backend& backend,
                    Communicator& communicator);
 

@@ -11,10 +11,9 @@ namespace {
 
 constexpr size_t kAlignment = 256;
 
-// Planning arenas hand out addresses from here on: aligned, not null, never dereferenced.
-std::byte* planning_base() {
-  return reinterpret_cast<std::byte*>(kAlignment);
-}
+// Planning arenas hand out addresses from here on: aligned, and in the half of the address space
+// where no program has memory.
+constexpr uintptr_t kPlanningBase = uintptr_t{1} << (8 * sizeof(uintptr_t) - 1);
 
 }  // namespace
 
@@ -34,14 +33,20 @@ std::string_view name_of(MemoryUse use) {
       return "residual streams";
     case MemoryUse::kCache:
       return "keys and values";
+    case MemoryUse::kExchange:
+      return "exchange between ranks";
     case MemoryUse::kBlock:
       return "inside one block";
   }
   return "?";
 }
 
+bool is_planned(const View& view) {
+  return reinterpret_cast<uintptr_t>(view.raw()) >= kPlanningBase;
+}
+
 Arena::Arena(void* base, size_t capacity, std::function<void()> release)
-    : base_(base ? static_cast<std::byte*>(base) : planning_base()),
+    : base_(base ? static_cast<std::byte*>(base) : reinterpret_cast<std::byte*>(kPlanningBase)),
       capacity_(capacity),
       release_(std::move(release)) {}
 

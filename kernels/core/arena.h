@@ -17,25 +17,29 @@ enum class MemoryUse : uint8_t {
   kParameters,
   kGradients,
   kOptimizer,
-  kSlots,    // sorted order of every LSH layer, kept from the forward to the backward pass
-  kStored,   // activations kept per layer when the stack stores instead of reconstructing
-  kStreams,  // residual streams and their gradients
-  kCache,    // keys and values of the tokens that a decoder has seen
-  kBlock,    // everything that lives only inside one block
+  kSlots,     // sorted order of every LSH layer, kept from the forward to the backward pass
+  kStored,    // activations kept per layer when the stack stores instead of reconstructing
+  kStreams,   // residual streams and their gradients
+  kCache,     // keys and values of the tokens that a decoder has seen
+  kExchange,  // inside a block: what is sent to and fetched from other ranks
+  kBlock,     // everything else that lives only inside one block
 };
-inline constexpr int kMemoryUses = 8;
+inline constexpr int kMemoryUses = 9;
 
 std::string_view name_of(MemoryUse use);
 
 /// Bytes for each MemoryUse.
 using MemoryUsage = std::array<size_t, kMemoryUses>;
 
+/// True for views on planning arenas, which have made-up addresses.
+bool is_planned(const View& view);
+
 /// Not thread-safe. Allocations are aligned to 256 bytes and uninitialised.
 class Arena {
  public:
   /// Manages [base, base + capacity); `release`, if set, runs at destruction. A null `base` makes a
-  /// planning arena: views have made-up addresses that must not be dereferenced, nothing is
-  /// reserved, and only the accounting is real.
+  /// planning arena: views have made-up addresses that must not be dereferenced (is_planned),
+  /// nothing is reserved, and only the accounting is real.
   Arena(void* base, size_t capacity, std::function<void()> release = {});
   ~Arena();
   Arena(const Arena&) = delete;

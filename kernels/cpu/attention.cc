@@ -3,13 +3,11 @@
 // A key has unit length, so |score| <= ‖q‖, and ‖q‖ can be subtracted before exp in place of the
 // largest score: all rounds then subtract the same, their unnormalised sums simply add, and nothing
 // is ever rescaled. Only queries so long that exp could underflow, and the queries of kLocal, whose
-// keys have any length, take their largest score over all rounds first.
+// keys have any length, subtract their largest score of the round.
 #include <algorithm>
-#include <atomic>
-#include <cmath>
-#include <limits>
 #include <memory>
 
+#include "kernels/cpu/attention_combine.h"
 #include "kernels/cpu/attention_slots.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/op_checks.h"
@@ -20,20 +18,21 @@ namespace {
 /// exp(−2 · 30) is 1e12 times the smallest normal float: enough for the products with values.
 constexpr float kLongQuery = 30.0f;
 
-/// The offset of a query whose largest score is not known yet.
-constexpr float kUnknown = -std::numeric_limits<float>::infinity();
-
 /// Scratch memory of one thread.
 struct Workspace {
-  Workspace(Carver& carver, const AttentionArgs& args)
-      : queries(carve_slot_rows(carver, kSegmentSlots, args)),
-        keys(carve_slot_rows(carver, kPanelSlots, args)),
-        width(padded_width(args.pattern.head_dim)),
+  Workspace(Carver& carver, const AttentionPattern& pattern)
+      : queries(carve_slot_rows(carver, kSegmentSlots, pattern)),
+        keys(carve_slot_rows(carver, kPanelSlots, pattern)),
+        width(padded_width(pattern.head_dim)),
         tile(carver.floats(kTileLanes * width)),
         query_columns(carver.floats(kSegmentSlots * width)),
         maxima(carver.floats(kSegmentSlots)),
-        sums(carver.floats(kSegmentSlots * width)),
-        weight_sums(carver.floats(kSegmentSlots)),
+        sums{.values = carver.floats(kSegmentSlots * width),
+             .weights = carver.floats(kSegmentSlots),
+             .offsets = queries.offset},
+        earlier{.values = carver.floats(kSegmentSlots * width),
+                .weights = carver.floats(kSegmentSlots),
+                .offsets = carver.floats(kSegmentSlots)},
         key_rows(carver.floats(kPanelSlots * width)),
         key_norms(carver.floats(kPanelSlots)),
         value_rows(carver.floats(kPanelSlots * width)),
@@ -45,164 +44,89 @@ struct Workspace {
   float* tile;           // [kTileLanes, width]
   float* query_columns;  // [kSegmentTiles, width, kTileLanes]
   float* maxima;         // [kSegmentSlots], of scores
-  float* sums;           // [kSegmentSlots, width]: Σ w v
-  float* weight_sums;    // [kSegmentSlots]: Σ w
+  RoundSums sums;        // of kSegmentSlots queries
+  RoundSums earlier;     // the same of the rounds before
   float* key_rows;       // [kPanelSlots, width]
   float* key_norms;      // [kPanelSlots]
   float* value_rows;     // [kPanelSlots, width]
   float* scores;         // [kPanelSlots, kTileLanes]
 };
 
-/// What the tasks of one call share.
-struct Forward {
-  Forward(ThreadPool& thread_pool, const AttentionArgs& arguments)
-      : pool(thread_pool), args(arguments), tokens(pool, args), offsets(make_array()) {}
-
-  std::unique_ptr<float[]> make_array() const {
-    return std::make_unique_for_overwrite<float[]>(static_cast<size_t>(args.lse.elements()));
-  }
-
-  ThreadPool& pool;
-  const AttentionArgs& args;
-  const TokenSlots tokens;
-  const std::unique_ptr<float[]> offsets;  // [B, H, T]: ‖q‖, or kUnknown
-  std::unique_ptr<float[]> maxima;  // [B, H, T]: largest scores; only if an offset is unknown
-};
-
-/// Returns whether all offsets are known.
-bool choose_offsets(Forward& op) {
-  if (!has_shared_query_key(op.args.pattern.kind)) {
-    std::fill_n(op.offsets.get(), op.args.lse.elements(), kUnknown);
-    return false;
-  }
-  std::atomic<bool> all_known = true;
-  for_head_dots(op.pool, op.args, op.args.query, op.args.query, [&](int64_t i, float squares) {
-    const float norm = std::sqrt(squares);
-    const bool known = norm <= kLongQuery;
-    op.offsets[static_cast<size_t>(i)] = known ? norm : kUnknown;
-    if (!known) all_known.store(false, std::memory_order_relaxed);
-  });
-  return all_known.load();
-}
-
-/// The work on one segment.
+/// The queries of one segment.
 class Task {
  public:
-  Task(Forward& op, const Segment& segment, int thread)
-      : args_(op.args),
-        work_(carve_workspace<Workspace>(op.pool, thread, op.args)),
-        slots_(op.args, op.tokens, segment.sample, segment.head),
-        count_(segment.slots()) {
-    const int64_t list = segment.sample * args_.pattern.heads + segment.head;
-    offsets_ = op.offsets.get() + list * args_.layout.length;
-    maxima_ = op.maxima == nullptr ? nullptr : op.maxima.get() + list * args_.layout.length;
-    lse_ = args_.lse.data<float>() + list * args_.layout.length;
-    slots_.load(Side::kQuery, segment.begin, segment.end, work_.queries);
-  }
+  Task(ThreadPool& pool, const SlotProblem& problem, const Segment& segment, int thread)
+      : problem_(problem),
+        work_(carve_workspace<Workspace>(pool, thread, problem.pattern)),
+        slots_(problem, segment),
+        count_(segment.slots()) {}
 
-  /// Raises `maxima` of the queries without offset to their largest score in this round.
-  void find_maxima(bool first_round) {
-    const SegmentReach reach(work_.queries, count_);
-    const auto is_unknown = [this](int64_t row) { return offsets_[position(row)] == kUnknown; };
-    bool any = false;
-    for (int64_t i = 0; i < count_; ++i) any = any || is_unknown(i);
-    if (!any || finds_maxima_in_place(reach)) return;
+  /// Adds up what the queries see in their round.
+  void attend() {
+    slots_.load(Side::kQuery, slots_.own(), work_.queries);
     gather_queries();
-    std::fill(work_.maxima, work_.maxima + kSegmentSlots, kUnknown);
-    walk_panels(
-        reach, [&](int64_t begin, int64_t end) { load_keys(begin, end); },
-        [&](int64_t tile, int64_t first, int64_t rows) {
-          score(tile, first, rows);
-          raise_maxima(pairs(tile, first, rows), work_.scores, work_.maxima + tile * kTileLanes);
-        });
-    for (int64_t i = 0; i < count_; ++i) {
-      float& maximum = maxima_[position(i)];
-      maximum = first_round ? work_.maxima[i] : std::max(maximum, work_.maxima[i]);
-    }
-  }
-
-  /// Adds what the queries see from this round to `sums` and `weight_sums`.
-  void add_round(bool first_round) {
-    gather_queries();
-    load_sums(first_round);
+    std::fill(work_.sums.values, work_.sums.values + kSegmentSlots * work_.width, 0.0f);
+    std::fill(work_.sums.weights, work_.sums.weights + kSegmentSlots, 0.0f);
     const SegmentReach reach(work_.queries, count_);
-    const bool maxima_in_place = finds_maxima_in_place(reach);
-    for (int64_t i = 0; i < count_; ++i) {
-      const float offset = offsets_[position(i)];
-      const bool found = offset == kUnknown && !maxima_in_place;
-      work_.queries.offset[i] = found ? maxima_[position(i)] : offset;
-    }
+    if (!reach.fits_one_panel() && any_offset_is_unknown(0, count_)) find_maxima(reach);
     walk_panels(
         reach,
-        [&](int64_t begin, int64_t end) {
-          load_keys(begin, end);
-          gather_rows(slots_.tokens(args_.value, work_.keys, 0, end - begin), work_.value_rows);
+        [&](SlotRange panel) {
+          load_keys(panel);
+          gather_rows(slots_.tokens(problem_.value, work_.keys, 0, panel.size()), work_.value_rows);
         },
         [&](int64_t tile, int64_t first, int64_t rows) {
           score(tile, first, rows);
           const TilePairs tile_pairs = pairs(tile, first, rows);
-          if (maxima_in_place) resolve_offsets(tile_pairs);
-          weigh(tile_pairs, work_.scores, work_.weight_sums + tile * kTileLanes);
+          if (reach.fits_one_panel()) find_maxima_in_place(tile_pairs);
+          weigh(tile_pairs, work_.scores, work_.sums.weights + tile * kTileLanes);
           add_values(tile, first, rows);
         });
   }
 
-  void store_sums() {
-    scatter_rows(work_.sums, slots_.tokens(args_.out, work_.queries, 0, count_), false);
-    for (int64_t i = 0; i < count_; ++i) lse_[position(i)] = work_.weight_sums[i];
-  }
+  int64_t width() const { return work_.width; }
+  const RoundSums& sums() const { return work_.sums; }
+  const RoundSums& earlier() const { return work_.earlier; }
 
-  void finish() {
-    for (int64_t i = 0; i < count_; ++i) {
-      float* sum = work_.sums + i * work_.width;
-      float& total = work_.weight_sums[i];
-      float& lse = lse_[position(i)];
-      if (work_.queries.key_position[i] == kMaskedKey) {
-        lse = 0;
-        total = 1;
-      } else if (total == 0) {
-        gather_rows(slots_.tokens(args_.value, work_.queries, i, 1), sum);
-        lse = kSelfScore;
-        total = 1;
-      } else {
-        lse = work_.queries.offset[i] + std::log(total);
-        total = 1 / total;
-      }
-    }
-    scale_rows(work_.weight_sums, count_, work_.width, work_.sums);
-    scatter_rows(work_.sums, slots_.tokens(args_.out, work_.queries, 0, count_), false);
+  /// Of a query.
+  int64_t row(int64_t i) const { return work_.queries.row[i]; }
+  bool is_masked(int64_t i) const { return work_.queries.key_position[i] == kMaskedKey; }
+  TokenRows tokens(const View& activation) const {
+    return slots_.tokens(activation, work_.queries, 0, count_);
   }
 
  private:
-  int32_t position(int64_t row) const { return work_.queries.position[row]; }
+  /// The offset of a query whose largest score is not found yet; who sees nobody keeps it.
+  static constexpr float kUnknown = kNoOffset;
 
-  /// True where all scores of a query are at hand when they are weighed.
-  bool finds_maxima_in_place(const SegmentReach& reach) const {
-    return args_.pattern.rounds == 1 && reach.fits_one_panel();
-  }
-
+  /// Gathers the queries and what is to be subtracted from their scores, as far as it is known.
   void gather_queries() {
     gather_columns(count_, work_.width, work_.tile, work_.query_columns,
                    [&](int64_t first, int64_t count, float* tile) {
-                     TokenRows from = slots_.tokens(args_.query, work_.queries, first, count);
-                     from.scale = query_scale(args_.pattern);
+                     TokenRows from = slots_.tokens(problem_.query, work_.queries, first, count);
+                     from.scale = query_scale(problem_.pattern);
                      gather_rows(from, tile);
                    });
+    const bool shared = has_shared_query_key(problem_.pattern.kind);
+    for (int64_t first = 0; first < count_; first += kTileLanes) {
+      float* offset = work_.queries.offset + first;
+      square_lanes(work_.query_columns + first * work_.width, work_.width, offset);
+      for (int64_t i = 0; i < kTileLanes; ++i) {
+        const float norm = std::sqrt(offset[i]);
+        offset[i] = shared && norm <= kLongQuery ? norm : kUnknown;
+      }
+    }
   }
 
-  void load_sums(bool first_round) {
-    std::fill(work_.sums, work_.sums + kSegmentSlots * work_.width, 0.0f);
-    std::fill(work_.weight_sums, work_.weight_sums + kSegmentSlots, 0.0f);
-    if (first_round) return;
-    gather_rows(slots_.tokens(args_.out, work_.queries, 0, count_), work_.sums);
-    for (int64_t i = 0; i < count_; ++i) work_.weight_sums[i] = lse_[position(i)];
+  bool any_offset_is_unknown(int64_t first, int64_t count) const {
+    const float* offset = work_.queries.offset + first;
+    return std::find(offset, offset + count, kUnknown) != offset + count;
   }
 
-  void load_keys(int64_t begin, int64_t end) {
-    slots_.load(Side::kKey, begin, end, work_.keys);
-    const View& key = args_.key.defined() ? args_.key : args_.query;
-    gather_keys(args_.pattern, slots_.tokens(key, work_.keys, 0, end - begin), work_.key_rows,
-                work_.key_norms);
+  void load_keys(SlotRange panel) {
+    slots_.load(Side::kKey, panel, work_.keys);
+    gather_keys(problem_.pattern, slots_.tokens(problem_.key, work_.keys, 0, panel.size()),
+                work_.key_rows, work_.key_norms);
   }
 
   TilePairs pairs(int64_t tile, int64_t first, int64_t rows) const {
@@ -229,15 +153,30 @@ class Task {
               .c_stride = kTileLanes});
   }
 
-  /// Gives the long queries of a tile the largest of its scores as offset.
-  void resolve_offsets(const TilePairs& tile_pairs) {
-    float* offset = work_.queries.offset + tile_pairs.first_lane;
-    float* maxima = work_.maxima + tile_pairs.first_lane;
-    if (std::find(offset, offset + kTileLanes, kUnknown) == offset + kTileLanes) return;
-    std::fill(maxima, maxima + kTileLanes, kUnknown);
-    raise_maxima(tile_pairs, work_.scores, maxima);
-    for (int64_t i = 0; i < kTileLanes; ++i) {
-      if (offset[i] == kUnknown) offset[i] = maxima[i];
+  /// Walks all keys to find the largest scores of long queries.
+  void find_maxima(const SegmentReach& reach) {
+    std::fill(work_.maxima, work_.maxima + kSegmentSlots, kUnknown);
+    walk_panels(
+        reach, [&](SlotRange panel) { load_keys(panel); },
+        [&](int64_t tile, int64_t first, int64_t rows) {
+          score(tile, first, rows);
+          raise_maxima(pairs(tile, first, rows), work_.scores, work_.maxima + tile * kTileLanes);
+        });
+    take_maxima_as_offsets(0, count_);
+  }
+
+  /// The same for a tile all of whose scores are at hand.
+  void find_maxima_in_place(const TilePairs& tile_pairs) {
+    const int64_t first = tile_pairs.first_lane;
+    if (!any_offset_is_unknown(first, kTileLanes)) return;
+    std::fill(work_.maxima + first, work_.maxima + first + kTileLanes, kUnknown);
+    raise_maxima(tile_pairs, work_.scores, work_.maxima + first);
+    take_maxima_as_offsets(first, kTileLanes);
+  }
+
+  void take_maxima_as_offsets(int64_t first, int64_t count) {
+    for (int64_t i = first; i < first + count; ++i) {
+      if (work_.queries.offset[i] == kUnknown) work_.queries.offset[i] = work_.maxima[i];
     }
   }
 
@@ -250,18 +189,15 @@ class Task {
               .a_step = kTileLanes,
               .b = work_.value_rows + first * work_.width,
               .b_stride = work_.width,
-              .c = work_.sums + tile * kTileLanes * work_.width,
+              .c = work_.sums.values + tile * kTileLanes * work_.width,
               .c_stride = work_.width,
               .accumulate = true});
   }
 
-  const AttentionArgs& args_;
+  const SlotProblem& problem_;
   Workspace work_;
-  HeadSlots slots_;
+  SegmentSlots slots_;
   int64_t count_;
-  const float* offsets_;  // [T], of this sample and head
-  float* maxima_;         // [T]
-  float* lse_;            // [T]
 };
 
 }  // namespace
@@ -269,28 +205,62 @@ class Task {
 void attention(ThreadPool& pool, const AttentionArgs& args) {
   check_attention(args);
   CHECK_EQ(args.query.dtype(), DType::kFloat32);
-  Forward op(pool, args);
+  const SlotProblem problem(pool, args);
   const int64_t rounds = args.pattern.rounds;
-  if (!choose_offsets(op)) {
-    op.maxima = op.make_array();
-    for (int64_t round = 0; round < rounds; ++round) {
-      for_segments(pool, args, round, [&](const Segment& segment, int thread) {
-        Task(op, segment, thread).find_maxima(round == 0);
-      });
-    }
-  }
-  // Between rounds `out` holds Σ w v, and `lse` Σ w.
-  for (int64_t round = 0; round < rounds; ++round) {
-    for_segments(pool, args, round, [&](const Segment& segment, int thread) {
-      Task task(op, segment, thread);
-      task.add_round(round == 0);
-      if (round + 1 < rounds) {
-        task.store_sums();
-      } else {
-        task.finish();
+  // Between rounds `out` holds Σ w v, `lse` Σ w, and these [B, H, T] what was subtracted.
+  const auto offsets = std::make_unique_for_overwrite<float[]>(
+      static_cast<size_t>(rounds == 1 ? 0 : args.lse.elements()));
+  const auto run = [&](const Segment& segment, int thread) {
+    Task task(pool, problem, segment, thread);
+    task.attend();
+    const TokenRows out = task.tokens(args.out);
+    float* lse = args.lse.data<float>() + segment.list * args.layout.length;
+    float* offset = offsets.get() + segment.list * args.layout.length;
+    const RoundSums& sums = task.sums();
+    if (segment.round > 0) {
+      const RoundSums& earlier = task.earlier();
+      gather_rows(out, earlier.values);
+      for (int64_t i = 0; i < out.count; ++i) {
+        earlier.weights[i] = lse[task.row(i)];
+        earlier.offsets[i] = offset[task.row(i)];
       }
-    });
+      add_earlier_rounds(earlier, out.count, task.width(), sums);
+    }
+    if (segment.round + 1 < rounds) {
+      for (int64_t i = 0; i < out.count; ++i) {
+        lse[task.row(i)] = sums.weights[i];
+        offset[task.row(i)] = sums.offsets[i];
+      }
+    } else {
+      finish_rounds(
+          task.tokens(args.value), [&](int64_t i) { return task.is_masked(i); }, task.width(),
+          sums);
+      for (int64_t i = 0; i < out.count; ++i) lse[task.row(i)] = sums.offsets[i];
+    }
+    scatter_rows(sums.values, out, false);
+  };
+  for (int64_t round = 0; round < rounds; ++round) {
+    for_segments(pool, problem, round, round + 1, run);
   }
+}
+
+void attention_part(ThreadPool& pool, const AttentionPartArgs& args) {
+  check_attention_part(args);
+  if (args.own.empty()) return;
+  CHECK_EQ(args.query.dtype(), DType::kFloat32);
+  const SlotProblem problem(pool, args);
+  for_segments(pool, problem, 0, args.pattern.rounds, [&](const Segment& segment, int thread) {
+    Task task(pool, problem, segment, thread);
+    task.attend();
+    const RoundSums& sums = task.sums();
+    scatter_rows(sums.values, own_results(args.sums, problem, segment), false);
+    const TokenRows weights = own_results(args.weights, problem, segment);
+    for (int64_t i = 0; i < weights.count; ++i) {
+      float* row = weights.row(i);
+      row[0] = sums.offsets[i];
+      row[1] = row[2] = sums.weights[i];
+    }
+  });
 }
 
 }  // namespace reformer::cpu

@@ -1,13 +1,14 @@
-// Attention, backward: two sweeps over the scores, so that every gradient has one writer. In the
-// first a task owns queries and adds up what they get from the keys they see; in the second it owns
-// keys and adds up what they get from the queries that see them. Both sweeps are the same walk with
-// the sides swapped.
+// Attention, backward. A task has some slots of a round to itself and walks over their scores
+// twice: as queries they add up what they get from the keys they see, as keys what they get from
+// the queries that see them. Both are the same walk with the sides swapped, and every gradient has
+// one writer.
 #include <algorithm>
+#include <functional>
 #include <memory>
 
+#include "kernels/cpu/attention_combine.h"
 #include "kernels/cpu/attention_slots.h"
 #include "kernels/cpu/ops.h"
-#include "kernels/cpu/rows.h"
 #include "kernels/op_checks.h"
 
 namespace reformer::cpu {
@@ -16,14 +17,15 @@ namespace {
 /// Scratch memory of one thread. A side has two vectors for each token: a query and the gradient of
 /// its output, or a key and its value.
 struct Workspace {
-  Workspace(Carver& carver, const AttentionArgs& args)
-      : lanes(carve_slot_rows(carver, kSegmentSlots, args)),
-        panel(carve_slot_rows(carver, kPanelSlots, args)),
-        width(padded_width(args.pattern.head_dim)),
+  Workspace(Carver& carver, const AttentionPattern& pattern)
+      : lanes(carve_slot_rows(carver, kSegmentSlots, pattern)),
+        panel(carve_slot_rows(carver, kPanelSlots, pattern)),
+        width(padded_width(pattern.head_dim)),
         tile(carver.floats(kTileLanes * width)),
         norms(carver.floats(kPanelSlots)),
         scored_columns(carver.floats(kSegmentSlots * width)),
         valued_columns(carver.floats(kSegmentSlots * width)),
+        query_sums(carver.floats(kSegmentSlots * width)),
         scored_sums(carver.floats(kSegmentSlots * width)),
         valued_sums(carver.floats(kSegmentSlots * width)),
         scored_rows(carver.floats(kPanelSlots * width)),
@@ -38,7 +40,8 @@ struct Workspace {
   float* norms;           // [kPanelSlots], inverse, of the keys gathered last
   float* scored_columns;  // [kSegmentTiles, width, kTileLanes]: queries or keys
   float* valued_columns;  // [kSegmentTiles, width, kTileLanes]: output gradients or values
-  float* scored_sums;     // [kSegmentSlots, width]: gradients of the queries or unit keys
+  float* query_sums;      // [kSegmentSlots, width]: gradients of the queries
+  float* scored_sums;     // [kSegmentSlots, width]: gradients of the keys, unit keys at first
   float* valued_sums;     // [kSegmentSlots, width]: gradients of the values
   float* scored_rows;     // [kPanelSlots, width]
   float* valued_rows;     // [kPanelSlots, width]
@@ -46,107 +49,120 @@ struct Workspace {
   float* gradients;       // [kPanelSlots, kTileLanes]
 };
 
-/// What the tasks of one call share.
-struct Backward {
-  Backward(ThreadPool& thread_pool, const AttentionBackwardArgs& arguments)
-      : pool(thread_pool),
-        args(arguments),
-        tokens(pool, args.forward),
-        deltas(std::make_unique_for_overwrite<float[]>(
-            static_cast<size_t>(args.forward.lse.elements()))) {}
-
-  ThreadPool& pool;
-  const AttentionBackwardArgs& args;
-  const TokenSlots tokens;
-  const std::unique_ptr<float[]> deltas;  // [B, H, T]: dout·out
+/// What the tokens of one sample and head have from the forward pass and from the loss.
+struct TokenOutputs {
+  const View& dout;    // activation, of all samples and heads
+  TokenScalars lse;    // of all rounds
+  TokenScalars delta;  // dout·out
 };
 
 /// The work on one segment.
 class Task {
  public:
-  Task(Backward& op, const Segment& segment, int thread)
-      : args_(op.args),
-        forward_(op.args.forward),
-        pattern_(op.args.forward.pattern),
-        segment_(segment),
-        work_(carve_workspace<Workspace>(op.pool, thread, op.args.forward)),
-        slots_(op.args.forward, op.tokens, segment.sample, segment.head),
-        count_(segment.slots()) {
-    const int64_t list = segment.sample * pattern_.heads + segment.head;
-    deltas_ = op.deltas.get() + list * forward_.layout.length;
-    lse_ = forward_.lse.data<float>() + list * forward_.layout.length;
+  Task(ThreadPool& pool, const SlotProblem& problem, const Segment& segment,
+       const TokenOutputs& outputs, int thread)
+      : problem_(problem),
+        pattern_(problem.pattern),
+        outputs_(outputs),
+        work_(carve_workspace<Workspace>(pool, thread, problem.pattern)),
+        slots_(problem, segment),
+        count_(segment.slots()) {}
+
+  /// The gradients of the segment's tokens from their round, one row for each.
+  struct Gradients {
+    float* query;  // of shared queries and keys: as either
+    float* key;    // kLocal only
+    float* value;
+  };
+
+  Gradients find_gradients() {
+    add_query_gradients();
+    add_key_gradients();
+    if (!has_shared_query_key(pattern_.kind)) {
+      return {.query = work_.query_sums, .key = work_.scored_sums, .value = work_.valued_sums};
+    }
+    for_tiles([&](int64_t first, int64_t count) {
+      gather_unit_keys(first, count, work_.tile);
+      unit_rows_backward(work_.tile, work_.norms, count, work_.width,
+                         work_.scored_sums + first * work_.width);
+    });
+    std::transform(work_.query_sums, work_.query_sums + count_ * work_.width, work_.scored_sums,
+                   work_.query_sums, std::plus<float>());
+    return {.query = work_.query_sums, .key = nullptr, .value = work_.valued_sums};
   }
 
-  void add_query_gradients(bool first_round) {
-    load_query_slots(segment_.begin, segment_.end, work_.lanes);
+  /// Adds what a token that saw nobody else gives to its own value.
+  void add_own_values() {
+    if (!has_shared_query_key(pattern_.kind)) return;
+    add_own_value_gradients(
+        tokens(outputs_.dout),
+        [&](int64_t i) { return outputs_.lse[work_.lanes.row[i]] == kSelfScore; }, work_.width,
+        work_.tile, work_.valued_sums);
+  }
+
+  TokenRows tokens(const View& activation) const {
+    return slots_.tokens(activation, work_.lanes, 0, count_);
+  }
+
+ private:
+  void add_query_gradients() {
+    load_query_slots(slots_.own(), work_.lanes);
     gather_lanes([&](int64_t first, int64_t count,
                      float* tile) { gather_rows(queries(work_.lanes, first, count), tile); },
-                 args_.dout);
+                 outputs_.dout);
     walk(
         true,
-        [&](int64_t begin, int64_t end) {
-          slots_.load(Side::kKey, begin, end, work_.panel);
-          gather_keys(pattern_, slots_.tokens(key(), work_.panel, 0, end - begin),
+        [&](SlotRange panel) {
+          slots_.load(Side::kKey, panel, work_.panel);
+          gather_keys(pattern_, slots_.tokens(problem_.key, work_.panel, 0, panel.size()),
                       work_.scored_rows, work_.norms);
-          gather_rows(slots_.tokens(forward_.value, work_.panel, 0, end - begin),
+          gather_rows(slots_.tokens(problem_.value, work_.panel, 0, panel.size()),
                       work_.valued_rows);
         },
+        work_.query_sums,
         [&](int64_t tile, int64_t first, int64_t rows) {
-          add_product(work_.gradients, work_.scored_rows, work_.scored_sums, tile, first, rows);
+          add_product(work_.gradients, work_.scored_rows, work_.query_sums, tile, first, rows);
         });
-    TokenRows to = slots_.tokens(args_.dquery, work_.lanes, 0, count_);
-    to.scale = query_scale(pattern_);
-    scatter_rows(work_.scored_sums, to, !first_round);
   }
 
-  void add_key_gradients(bool first_round) {
-    slots_.load(Side::kKey, segment_.begin, segment_.end, work_.lanes);
-    const auto gather_unit_keys = [&](int64_t first, int64_t count, float* tile) {
-      gather_keys(pattern_, slots_.tokens(key(), work_.lanes, first, count), tile, work_.norms);
-    };
-    gather_lanes(gather_unit_keys, forward_.value);
+  void add_key_gradients() {
+    slots_.load(Side::kKey, slots_.own(), work_.lanes);
+    gather_lanes(
+        [&](int64_t first, int64_t count, float* tile) { gather_unit_keys(first, count, tile); },
+        problem_.value);
     std::fill(work_.valued_sums, work_.valued_sums + kSegmentSlots * work_.width, 0.0f);
-    if (first_round) add_own_values();
     walk(
         false,
-        [&](int64_t begin, int64_t end) {
-          load_query_slots(begin, end, work_.panel);
-          gather_rows(queries(work_.panel, 0, end - begin), work_.scored_rows);
-          gather_rows(slots_.tokens(args_.dout, work_.panel, 0, end - begin), work_.valued_rows);
+        [&](SlotRange panel) {
+          load_query_slots(panel, work_.panel);
+          gather_rows(queries(work_.panel, 0, panel.size()), work_.scored_rows);
+          gather_rows(slots_.tokens(outputs_.dout, work_.panel, 0, panel.size()),
+                      work_.valued_rows);
         },
+        work_.scored_sums,
         [&](int64_t tile, int64_t first, int64_t rows) {
           add_product(work_.gradients, work_.scored_rows, work_.scored_sums, tile, first, rows);
           add_product(work_.scores, work_.valued_rows, work_.valued_sums, tile, first, rows);
         });
-    scatter_rows(work_.valued_sums, slots_.tokens(args_.dvalue, work_.lanes, 0, count_),
-                 !first_round);
-    if (has_shared_query_key(pattern_.kind)) {
-      for_tiles([&](int64_t first, int64_t count) {
-        gather_unit_keys(first, count, work_.tile);
-        unit_rows_backward(work_.tile, work_.norms, count, work_.width,
-                           work_.scored_sums + first * work_.width);
-      });
-      scatter_rows(work_.scored_sums, slots_.tokens(args_.dquery, work_.lanes, 0, count_), true);
-    } else {
-      scatter_rows(work_.scored_sums, slots_.tokens(args_.dkey, work_.lanes, 0, count_),
-                   !first_round);
-    }
   }
 
- private:
-  const View& key() const { return forward_.key.defined() ? forward_.key : forward_.query; }
+  /// Of the segment; their inverse norms go to `norms`.
+  void gather_unit_keys(int64_t first, int64_t count, float* tile) {
+    gather_keys(pattern_, slots_.tokens(problem_.key, work_.lanes, first, count), tile,
+                work_.norms);
+  }
 
   TokenRows queries(const SlotRows& rows, int64_t first, int64_t count) const {
-    TokenRows tokens = slots_.tokens(forward_.query, rows, first, count);
+    TokenRows tokens = slots_.tokens(problem_.query, rows, first, count);
     tokens.scale = query_scale(pattern_);
     return tokens;
   }
 
-  void load_query_slots(int64_t begin, int64_t end, SlotRows& rows) const {
-    slots_.load(Side::kQuery, begin, end, rows);
-    for (int64_t i = 0; i < end - begin; ++i) {
-      rows.offset[i] = lse_[rows.position[i]];
-      rows.delta[i] = deltas_[rows.position[i]];
+  void load_query_slots(SlotRange slots, SlotRows& rows) const {
+    slots_.load(Side::kQuery, slots, rows);
+    for (int64_t i = 0; i < slots.size(); ++i) {
+      rows.offset[i] = outputs_.lse[rows.row[i]];
+      rows.delta[i] = outputs_.delta[rows.row[i]];
     }
   }
 
@@ -167,22 +183,12 @@ class Task {
                    });
   }
 
-  /// A token that saw nobody else has its own value as output.
-  void add_own_values() {
-    if (!has_shared_query_key(pattern_.kind)) return;
-    for (int64_t i = 0; i < count_; ++i) {
-      if (lse_[work_.lanes.position[i]] != kSelfScore) continue;
-      gather_rows(slots_.tokens(args_.dout, work_.lanes, i, 1),
-                  work_.valued_sums + i * work_.width);
-    }
-  }
-
-  /// Zeroes scored_sums and walks the other side: load(begin, end) gathers a panel, then for each
-  /// tile that sees a part of it add(tile, first, rows) finds the weights in `scores` and the
-  /// gradients of the scores in `gradients`.
+  /// Zeroes `sums` and walks the other side: load(slots) gathers a panel, then for each tile that
+  /// sees a part of it add(tile, first, rows) finds the weights in `scores` and the gradients of
+  /// the scores in `gradients`.
   template <typename Load, typename Add>
-  void walk(bool lanes_are_queries, const Load& load, const Add& add) {
-    std::fill(work_.scored_sums, work_.scored_sums + kSegmentSlots * work_.width, 0.0f);
+  void walk(bool lanes_are_queries, const Load& load, float* sums, const Add& add) {
+    std::fill(sums, sums + kSegmentSlots * work_.width, 0.0f);
     TilePairs pairs = slots_.pairs();
     pairs.lanes = &work_.lanes;
     pairs.panel = &work_.panel;
@@ -228,36 +234,73 @@ class Task {
               .accumulate = true});
   }
 
-  const AttentionBackwardArgs& args_;
-  const AttentionArgs& forward_;
+  const SlotProblem& problem_;
   const AttentionPattern& pattern_;
-  Segment segment_;
+  const TokenOutputs& outputs_;
   Workspace work_;
-  HeadSlots slots_;
+  SegmentSlots slots_;
   int64_t count_;
-  float* deltas_;     // [T], of this sample and head
-  const float* lse_;  // [T]
 };
 
 }  // namespace
 
 void attention_backward(ThreadPool& pool, const AttentionBackwardArgs& args) {
   check_attention_backward(args);
-  CHECK_EQ(args.forward.query.dtype(), DType::kFloat32);
-  Backward op(pool, args);
-  const int64_t rounds = args.forward.pattern.rounds;
-  for_head_dots(pool, args.forward, args.dout, args.forward.out,
-                [&](int64_t i, float dot) { op.deltas[static_cast<size_t>(i)] = dot; });
-  for (int64_t round = 0; round < rounds; ++round) {
-    for_segments(pool, args.forward, round, [&](const Segment& segment, int thread) {
-      Task(op, segment, thread).add_query_gradients(round == 0);
-    });
+  const AttentionArgs& forward = args.forward;
+  CHECK_EQ(forward.query.dtype(), DType::kFloat32);
+  const SlotProblem problem(pool, forward);
+  const int64_t heads = forward.pattern.heads;
+  const int64_t length = forward.layout.length;
+  const auto deltas =
+      std::make_unique_for_overwrite<float[]>(static_cast<size_t>(forward.lse.elements()));
+  head_products(pool,
+                {.heads = heads,
+                 .a = args.dout,
+                 .b = forward.out,
+                 .products = View(deltas.get(), DType::kFloat32, {forward.layout.rows(), heads})});
+  const auto run = [&](const Segment& segment, int thread) {
+    const int64_t first = segment.list / heads * length * heads + segment.list % heads;
+    const TokenOutputs outputs{.dout = args.dout,
+                               .lse = {.base = forward.lse.data<float>() + segment.list * length},
+                               .delta = {.base = deltas.get() + first, .stride = heads}};
+    Task task(pool, problem, segment, outputs, thread);
+    const Task::Gradients gradients = task.find_gradients();
+    const bool add = segment.round > 0;
+    if (!add) task.add_own_values();
+    TokenRows queries = task.tokens(args.dquery);
+    queries.scale = query_scale(forward.pattern);
+    scatter_rows(gradients.query, queries, add);
+    if (args.dkey.defined()) scatter_rows(gradients.key, task.tokens(args.dkey), add);
+    scatter_rows(gradients.value, task.tokens(args.dvalue), add);
+  };
+  for (int64_t round = 0; round < forward.pattern.rounds; ++round) {
+    for_segments(pool, problem, round, round + 1, run);
   }
-  for (int64_t round = 0; round < rounds; ++round) {
-    for_segments(pool, args.forward, round, [&](const Segment& segment, int thread) {
-      Task(op, segment, thread).add_key_gradients(round == 0);
-    });
-  }
+}
+
+void attention_part_backward(ThreadPool& pool, const AttentionPartBackwardArgs& args) {
+  check_attention_part_backward(args);
+  const AttentionPartArgs& forward = args.forward;
+  if (forward.own.empty()) return;
+  CHECK_EQ(forward.query.dtype(), DType::kFloat32);
+  const SlotProblem problem(pool, forward);
+  const int64_t heads = forward.pattern.heads;
+  const auto run = [&](const Segment& segment, int thread) {
+    const TokenOutputs outputs{
+        .dout = args.dout,
+        .lse = {.base = args.lse.data<float>() + segment.list, .stride = heads},
+        .delta = {.base = args.delta.data<float>() + segment.list, .stride = heads}};
+    Task task(pool, problem, segment, outputs, thread);
+    const Task::Gradients gradients = task.find_gradients();
+    TokenRows queries = own_results(args.dquery, problem, segment);
+    queries.scale = query_scale(forward.pattern);
+    scatter_rows(gradients.query, queries, false);
+    if (args.dkey.defined()) {
+      scatter_rows(gradients.key, own_results(args.dkey, problem, segment), false);
+    }
+    scatter_rows(gradients.value, own_results(args.dvalue, problem, segment), false);
+  };
+  for_segments(pool, problem, 0, forward.pattern.rounds, run);
 }
 
 }  // namespace reformer::cpu

@@ -24,7 +24,7 @@ HWY_INLINE void prefetch_row(const TokenRows& tokens, int64_t i) {
   constexpr int64_t kAhead = 8;
   constexpr int64_t kCacheLine = 16;
   if (i + kAhead >= tokens.count) return;
-  const float* row = tokens.base + tokens.positions[i + kAhead] * tokens.stride;
+  const float* row = tokens.row(i + kAhead);
   for (int64_t j = 0; j < tokens.width; j += kCacheLine) hwy::Prefetch(row + j);
 }
 
@@ -34,7 +34,7 @@ void gather_rows(const TokenRows& from, float* tile) {
   const V scale = hn::Set(d, from.scale);
   for (int64_t i = 0; i < from.count; ++i, tile += padded) {
     prefetch_row(from, i);
-    const float* row = from.base + from.positions[i] * from.stride;
+    const float* row = from.row(i);
     for_vectors(d, static_cast<size_t>(from.width), [&](size_t column, auto columns) HWY_ATTR {
       hn::Store(hn::Mul(load(d, row + column, columns), scale), d, tile + column);
     });
@@ -50,9 +50,9 @@ void scatter_rows(const float* tile, const TokenRows& to, bool add) {
   const V scale = hn::Set(d, to.scale);
   for (int64_t i = 0; i < to.count; ++i, tile += padded) {
     prefetch_row(to, i);
-    float* row = to.base + to.positions[i] * to.stride;
+    float* row = to.row(i);
     for_vectors(d, static_cast<size_t>(to.width), [&](size_t column, auto columns) HWY_ATTR {
-      const V value = hn::Mul(hn::Load(d, tile + column), scale);
+      const V value = hn::Add(hn::Mul(hn::Load(d, tile + column), scale), hn::Zero(d));
       store(d, add ? hn::Add(load(d, row + column, columns), value) : value, row + column, columns);
     });
   }
@@ -82,6 +82,18 @@ void transpose_lanes(const float* rows, int64_t width, float* columns) {
   }
 }
 
+void square_lanes(const float* columns, int64_t width, float* squares) {
+  const D d;
+  for (int64_t lane = 0; lane < kTileLanes; lane += lanes()) {
+    V sum = hn::Zero(d);
+    for (int64_t j = 0; j < width; ++j) {
+      const V column = hn::Load(d, columns + j * kTileLanes + lane);
+      sum = hn::MulAdd(column, column, sum);
+    }
+    hn::StoreU(sum, d, squares + lane);
+  }
+}
+
 float dot_row(const float* a, const float* b, int64_t width) {
   const D d;
   return sum_vectors(d, static_cast<size_t>(width), [&](size_t column, auto columns) HWY_ATTR {
@@ -98,7 +110,20 @@ void scale_rows(const float* factors, int64_t count, int64_t width, float* rows)
   for (int64_t i = 0; i < count; ++i, rows += width) {
     const V factor = hn::Set(d, factors[i]);
     for (int64_t j = 0; j < width; j += lanes()) {
-      hn::Store(hn::Add(hn::Mul(hn::Load(d, rows + j), factor), hn::Zero(d)), d, rows + j);
+      hn::Store(hn::Mul(hn::Load(d, rows + j), factor), d, rows + j);
+    }
+  }
+}
+
+void add_scaled_rows(const ScaledRows& a, const ScaledRows& b, int64_t count, int64_t width,
+                     float* sums) {
+  const D d;
+  for (int64_t i = 0; i < count; ++i) {
+    const V a_factor = hn::Set(d, a.factors[i]);
+    const V b_factor = hn::Set(d, b.factors[i]);
+    for (int64_t at = i * width; at < (i + 1) * width; at += lanes()) {
+      const V scaled = hn::Mul(hn::Load(d, b.rows + at), b_factor);
+      hn::Store(hn::MulAdd(hn::Load(d, a.rows + at), a_factor, scaled), d, sums + at);
     }
   }
 }
@@ -126,8 +151,10 @@ namespace reformer::cpu {
 HWY_EXPORT(gather_rows);
 HWY_EXPORT(scatter_rows);
 HWY_EXPORT(transpose_lanes);
+HWY_EXPORT(square_lanes);
 HWY_EXPORT(dot_rows);
 HWY_EXPORT(scale_rows);
+HWY_EXPORT(add_scaled_rows);
 HWY_EXPORT(unit_rows_backward);
 
 void gather_rows(const TokenRows& from, float* tile) {
@@ -142,12 +169,21 @@ void transpose_lanes(const float* rows, int64_t width, float* columns) {
   HWY_DYNAMIC_DISPATCH(transpose_lanes)(rows, width, columns);
 }
 
+void square_lanes(const float* columns, int64_t width, float* squares) {
+  HWY_DYNAMIC_DISPATCH(square_lanes)(columns, width, squares);
+}
+
 void dot_rows(const float* a, const float* b, int64_t count, int64_t width, float* dots) {
   HWY_DYNAMIC_DISPATCH(dot_rows)(a, b, count, width, dots);
 }
 
 void scale_rows(const float* factors, int64_t count, int64_t width, float* rows) {
   HWY_DYNAMIC_DISPATCH(scale_rows)(factors, count, width, rows);
+}
+
+void add_scaled_rows(const ScaledRows& a, const ScaledRows& b, int64_t count, int64_t width,
+                     float* sums) {
+  HWY_DYNAMIC_DISPATCH(add_scaled_rows)(a, b, count, width, sums);
 }
 
 void unit_rows_backward(const float* units, const float* inverse_norms, int64_t count,

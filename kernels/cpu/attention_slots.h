@@ -1,5 +1,5 @@
-// What the forward and the backward pass of attention share: how the slots of each round become
-// tasks, and the rows of SlotRows that say who sees whom.
+// What the attention ops share, forward and backward, of all slots or of a part: how the slots of
+// each round become tasks, and the rows of SlotRows that say who sees whom.
 #pragma once
 
 #include <algorithm>
@@ -19,55 +19,122 @@ inline constexpr int64_t kSegmentTiles = kSegmentSlots / kTileLanes;
 /// Slots of the other side that are gathered at a time.
 inline constexpr int64_t kPanelSlots = 512;
 
-/// Consecutive slots of one sample, head and round.
+/// Finds the bucket around a slot: the search is among the buckets of a few slots.
+class BucketFinder {
+ public:
+  BucketFinder() = default;
+  /// bucket_begin [lists, begins] must outlive it.
+  BucketFinder(ThreadPool& pool, const int32_t* bucket_begin, int64_t lists, int64_t begins);
+
+  /// The slots of the bucket that `slot` is in; all count within the round. `list` counts [B·H·R].
+  SlotRange bucket_around(int64_t list, int64_t slot) const;
+
+ private:
+  static constexpr int64_t kBlockSlots = 64;
+
+  const int32_t* bucket_begin_ = nullptr;
+  int64_t begins_ = 0;
+  int64_t blocks_ = 0;
+  std::vector<int32_t> first_bucket_;  // [lists, blocks + 1]: of every block's first slot
+};
+
+/// What the tasks of an attention op work on: all slots of some sequences (AttentionArgs), or a
+/// part of the slots of one (AttentionPartArgs). The arguments must outlive it.
+class SlotProblem {
+ public:
+  SlotProblem(ThreadPool& pool, const AttentionArgs& args);
+  SlotProblem(ThreadPool& pool, const AttentionPartArgs& args);
+  SlotProblem(const SlotProblem&) = delete;
+  SlotProblem& operator=(const SlotProblem&) = delete;
+
+  int64_t lists() const { return samples * pattern.heads; }
+
+  AttentionPattern pattern;
+  SlotRing ring;
+  SlotRange own;  // the slots of every round that have tasks
+  int64_t samples = 1;
+  int64_t sample_rows = 0;  // of activations
+  int64_t first_sample = 0;
+  int64_t first_head = 0;
+  Dropout dropout;
+  View query;
+  View key;  // the query where they are shared
+  View value;
+
+  // Which row of its sample the token in a slot has; absent: slot = row.
+  const int32_t* row = nullptr;  // [B, H, R, listed.size()]
+  SlotRange listed;              // slots of every round; beyond its ends they are those of other
+  bool beyond_ends = false;      // rounds, if that is set
+
+  // Of the tokens: ~position if masked; absent: position = row, and `mask` tells.
+  const int32_t* position = nullptr;  // [sample_rows]
+  const uint8_t* mask = nullptr;      // [B, sample_rows], 0 = masked; or absent
+
+  BucketFinder buckets;              // with sees_own_bucket_only
+  const int32_t* slot_in = nullptr;  // [B, H, sample_rows, R]; with correct_duplicates
+
+ private:
+  std::vector<int32_t> slots_of_tokens_;
+};
+
+/// Consecutive own slots of one sample, head and round.
 struct Segment {
-  int64_t sample = 0;
-  int64_t head = 0;
-  int64_t begin = 0;  // slots count through all rounds (lsh_layout.h)
+  int64_t list = 0;  // sample and head, in [B·H]
+  int64_t round = 0;
+  int64_t begin = 0;  // counted within the round
   int64_t end = 0;
 
   int64_t slots() const { return end - begin; }
 };
 
-/// Calls body(segment, thread) for all segments of one round, in parallel. Each token is in one
-/// segment for each head.
+/// Calls body(segment, thread) for all segments of rounds [first_round, end_round), in parallel. In
+/// each round a token is in one segment of each head.
 template <typename Body>
-void for_segments(ThreadPool& pool, const AttentionArgs& args, int64_t round, const Body& body) {
-  const int64_t length = args.layout.length;
-  const int64_t heads = args.pattern.heads;
-  const int64_t segments = (length + kSegmentSlots - 1) / kSegmentSlots;
-  pool.parallel_for(args.layout.samples * heads * segments, [&](int64_t index, int thread) {
-    const int64_t first = index % segments * kSegmentSlots;
-    body(Segment{.sample = index / segments / heads,
-                 .head = index / segments % heads,
-                 .begin = round * length + first,
-                 .end = round * length + std::min(first + kSegmentSlots, length)},
+void for_segments(ThreadPool& pool, const SlotProblem& problem, int64_t first_round,
+                  int64_t end_round, const Body& body) {
+  const SlotRange own = problem.own;
+  const int64_t segments = (own.size() + kSegmentSlots - 1) / kSegmentSlots;
+  const int64_t lists = problem.lists();
+  pool.parallel_for((end_round - first_round) * lists * segments, [&](int64_t index, int thread) {
+    const int64_t begin = own.begin + index % segments * kSegmentSlots;
+    body(Segment{.list = index / segments % lists,
+                 .round = first_round + index / segments / lists,
+                 .begin = begin,
+                 .end = std::min(begin + kSegmentSlots, own.end)},
          thread);
   });
 }
 
-/// Calls body(i, dot) for every element i of an array [B, H, T], in parallel, with the product of
-/// that token's and head's parts of two activations [rows, H·D].
-template <typename Body>
-void for_head_dots(ThreadPool& pool, const AttentionArgs& args, const View& a, const View& b,
-                   const Body& body) {
-  constexpr int64_t kRows = 64;
-  const int64_t length = args.layout.length;
-  const int64_t heads = args.pattern.heads;
-  const int64_t width = heads * args.pattern.head_dim;
-  const int64_t blocks = (length + kRows - 1) / kRows;
-  pool.parallel_for(args.layout.samples * blocks, [&](int64_t index, int thread) {
-    const int64_t sample = index / blocks;
-    const int64_t begin = index % blocks * kRows;
-    const int64_t count = std::min(kRows, length - begin);
-    const int64_t first = (sample * length + begin) * width;
-    float* dots = pool.scratch(thread, static_cast<size_t>(kRows * heads));
-    dot_rows(a.data<float>() + first, b.data<float>() + first, count * heads, args.pattern.head_dim,
-             dots);
-    for (int64_t i = 0; i < count * heads; ++i) {
-      body((sample * heads + i % heads) * length + begin + i / heads, dots[i]);
-    }
-  });
+/// A float of every token of one sample and head.
+struct TokenScalars {
+  float* base = nullptr;
+  int64_t stride = 1;
+
+  float& operator[](int64_t row) const { return base[row * stride]; }
+};
+
+/// All rows of one sample and head in an activation [samples · sample_rows, H·D]; `list` counts
+/// heads through all samples.
+inline TokenRows head_rows(const View& activation, const AttentionPattern& pattern,
+                           int64_t sample_rows, int64_t list) {
+  const int64_t stride = pattern.heads * pattern.head_dim;
+  return {.base = activation.data<float>() + list / pattern.heads * sample_rows * stride +
+                  list % pattern.heads * pattern.head_dim,
+          .stride = stride,
+          .count = sample_rows,
+          .width = pattern.head_dim};
+}
+
+/// The results of a segment in an array [H, R, own.size(), width].
+inline TokenRows own_results(const View& results, const SlotProblem& problem,
+                             const Segment& segment) {
+  const int64_t width = results.shape()[3];
+  const int64_t list = segment.list * problem.pattern.rounds + segment.round;
+  const int64_t first = list * problem.own.size() + segment.begin - problem.own.begin;
+  return {.base = results.data<float>() + first * width,
+          .stride = width,
+          .count = segment.slots(),
+          .width = width};
 }
 
 /// Hands out pieces of one block of scratch memory; without a block it only adds up their sizes.
@@ -89,47 +156,32 @@ class Carver {
   size_t used_ = 0;
 };
 
-/// A Workspace(carver, args) in the scratch memory of `thread`.
+/// A Workspace(carver, pattern) in the scratch memory of `thread`.
 template <typename Workspace>
-Workspace carve_workspace(ThreadPool& pool, int thread, const AttentionArgs& args) {
+Workspace carve_workspace(ThreadPool& pool, int thread, const AttentionPattern& pattern) {
   Carver measure;
-  Workspace(measure, args);
+  Workspace(measure, pattern);
   Carver carver(pool.scratch(thread, measure.used()));
-  return Workspace(carver, args);
+  return Workspace(carver, pattern);
 }
 
-SlotRows carve_slot_rows(Carver& carver, int64_t capacity, const AttentionArgs& args);
-
-/// Slot and bucket of every token in every round; made for correct_duplicates only, else empty.
-class TokenSlots {
- public:
-  TokenSlots(ThreadPool& pool, const AttentionArgs& args);
-
-  int32_t slot(int64_t list, int64_t position) const { return slot_[index(list, position)]; }
-  int32_t bucket(int64_t list, int64_t position) const { return bucket_[index(list, position)]; }
-
- private:
-  size_t index(int64_t list, int64_t position) const {
-    return static_cast<size_t>(list * length_ + position);
-  }
-
-  int64_t length_;
-  std::vector<int32_t> slot_;    // [B, H, R, T], counted within the round
-  std::vector<int32_t> bucket_;  // [B, H, R, T]
-};
+SlotRows carve_slot_rows(Carver& carver, int64_t capacity, const AttentionPattern& pattern);
 
 enum class Side : uint8_t { kQuery, kKey };
 
-/// The slots of one sample and head.
-class HeadSlots {
+/// A segment and the slots around it. Slots are unrolled, and counted through all rounds
+/// (lsh_layout.h).
+class SegmentSlots {
  public:
-  HeadSlots(const AttentionArgs& args, const TokenSlots& tokens, int64_t sample, int64_t head);
+  SegmentSlots(const SlotProblem& problem, const Segment& segment);
 
-  /// Fills rows [0, end − begin) of `rows` for the (unrolled) slots [begin, end) as queries or as
-  /// keys, and the rest of their last tile with rows that see nothing and are not seen.
-  void load(Side side, int64_t begin, int64_t end, SlotRows& rows) const;
+  SlotRange own() const { return own_; }
 
-  /// The tokens of rows [first, first + count) in an activation [rows, H·D].
+  /// Fills rows [0, slots.size()) of `rows` for the slots as queries or as keys, and the rest of
+  /// their last tile with rows that see nothing and are not seen.
+  void load(Side side, SlotRange slots, SlotRows& rows) const;
+
+  /// The tokens of rows [first, first + count) in an activation.
   TokenRows tokens(const View& activation, const SlotRows& rows, int64_t first,
                    int64_t count) const;
 
@@ -137,18 +189,16 @@ class HeadSlots {
   TilePairs pairs() const;
 
  private:
-  class BucketCursor;
+  /// Unrolled, like `slot`. REQUIRES: sees_own_bucket_only.
+  SlotRange bucket_around(int64_t slot) const;
+  int64_t row_of(int64_t slot) const;
+  void load_row(Side side, int64_t slot, SlotRange bucket, SlotRows& rows, int64_t at) const;
+  void load_duplicates(Side side, SlotRows& rows, int64_t at) const;
 
-  int64_t list(int64_t round) const { return list_ + round; }
-  void load_row(Side side, int64_t slot, SlotRange bucket, SlotRows& rows, int64_t row) const;
-  void load_duplicates(Side side, SlotRows& rows, int64_t row) const;
-
-  const AttentionArgs& args_;
-  const TokenSlots& tokens_;
-  SlotRing ring_;
-  int64_t sample_;
-  int64_t head_;
-  int64_t list_;  // of round 0, in [B·H·R]
+  const SlotProblem& problem_;
+  const Segment segment_;
+  SlotRange own_;
+  int64_t round0_;  // in [B·H·R]
 };
 
 /// kLocal: score = q·k / √D, and the queries carry the factor.
@@ -182,13 +232,13 @@ struct SegmentReach {
   SlotRange all;
 };
 
-/// Walks the other side in slot order. load(begin, end) gathers a panel; then visit(tile, first,
+/// Walks the other side in slot order. load(slots) gathers a panel; then visit(tile, first,
 /// rows) is called for each tile that sees any of rows [first, first + rows) of it.
 template <typename Load, typename Visit>
 void walk_panels(const SegmentReach& reach, const Load& load, const Visit& visit) {
   for (int64_t begin = reach.all.begin; begin < reach.all.end; begin += kPanelSlots) {
     const SlotRange panel{begin, std::min(begin + kPanelSlots, reach.all.end)};
-    load(panel.begin, panel.end);
+    load(panel);
     for (int64_t tile = 0; tile < kSegmentTiles; ++tile) {
       const SlotRange part = intersection(reach.tile[tile], panel);
       if (!part.empty()) visit(tile, part.begin - begin, part.size());

@@ -51,7 +51,8 @@ inline constexpr int32_t kExcludeNone = -1;
 /// Slots are unrolled (lsh_layout.h).
 struct SlotRows {
   int64_t capacity = 0;
-  int32_t* position = nullptr;
+  int32_t* row = nullptr;       // of the token in activations, counted within the sample
+  int32_t* position = nullptr;  // of the token in its sequence
   int32_t* slot = nullptr;
   int32_t* round = nullptr;
   int32_t* low = nullptr;   // of a query, as above;

@@ -29,6 +29,7 @@ class CpuBackend final : public Backend {
                        openblas_get_corename());
   }
 
+  bool computes() const override { return true; }
   std::string numeric_identity() const override {
     return fmt::format("cpu/{}/{}/{}", cpu::vector_target(), openblas_get_corename(),
                        openblas_get_config());
@@ -104,6 +105,17 @@ class CpuBackend final : public Backend {
     cpu::attention_backward(pool_, args);
   }
   void attend_cached(const AttendCachedArgs& args) override { cpu::attend_cached(pool_, args); }
+  int64_t slot_block() const override { return 1; }
+  void attention_part(const AttentionPartArgs& args) override { cpu::attention_part(pool_, args); }
+  void attention_part_backward(const AttentionPartBackwardArgs& args) override {
+    cpu::attention_part_backward(pool_, args);
+  }
+  void combine_rounds(const CombineRoundsArgs& args) override { cpu::combine_rounds(pool_, args); }
+  void combine_gradients(const CombineGradientsArgs& args) override {
+    cpu::combine_gradients(pool_, args);
+  }
+  void head_products(const HeadProductsArgs& args) override { cpu::head_products(pool_, args); }
+  void gather_rows(const GatherRowsArgs& args) override { cpu::gather_rows(pool_, args); }
 
   void sum_of_squares(const SumOfSquaresArgs& args) override { cpu::sum_of_squares(pool_, args); }
   void adamw(const AdamWArgs& args) override { cpu::adamw(pool_, args); }

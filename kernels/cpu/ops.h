@@ -37,6 +37,14 @@ void bucket_sort(ThreadPool& pool, const BucketSortArgs& args);
 // attention.cc, attention_backward.cc
 void attention(ThreadPool& pool, const AttentionArgs& args);
 void attention_backward(ThreadPool& pool, const AttentionBackwardArgs& args);
+void attention_part(ThreadPool& pool, const AttentionPartArgs& args);
+void attention_part_backward(ThreadPool& pool, const AttentionPartBackwardArgs& args);
+
+// attention_combine.cc
+void combine_rounds(ThreadPool& pool, const CombineRoundsArgs& args);
+void combine_gradients(ThreadPool& pool, const CombineGradientsArgs& args);
+void head_products(ThreadPool& pool, const HeadProductsArgs& args);
+void gather_rows(ThreadPool& pool, const GatherRowsArgs& args);
 
 // attention_cached.cc
 void attend_cached(ThreadPool& pool, const AttendCachedArgs& args);

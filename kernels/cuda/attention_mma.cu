@@ -1,47 +1,55 @@
-#include <algorithm>
-
 #include "kernels/cuda/attention_mma.h"
 #include "kernels/cuda/attention_mma_forward.cuh"
 #include "kernels/cuda/attention_mma_host.h"
+#include "kernels/cuda/head_products.h"
 
 namespace reformer::cuda {
 namespace {
 
-template <int D, PairWork kWork>
-void run(Runtime& runtime, const AttentionArgs& args) {
-  const View key_scales = make_key_scales(runtime, args);
-  for_pair_groups(args, [&](PairGroup pairs) {
-    const Workspace::Mark mark(runtime.workspace());
-    AttentionForwardArgs forward{.block = make_block_args(runtime, args, pairs, key_scales, false),
-                                 .out = static_cast<__nv_bfloat16*>(args.out.raw()),
-                                 .lse = args.lse.data<float>()};
-    if (args.pattern.rounds > 1) {
-      const auto allocate = [&](int64_t width) {
-        return runtime.workspace().allocate(DType::kFloat32,
-                                            {pairs.count, args.layout.length, width});
-      };
-      forward.value_sums = static_cast<float*>(allocate(D).raw());
-      constexpr int64_t kSums = sizeof(RoundSums) / sizeof(float);
-      forward.round_sums = static_cast<RoundSums*>(allocate(kSums).raw());
-    }
-    const int counted_rounds =
-        kWork == PairWork::kDuplicates ? static_cast<int>(args.pattern.rounds) : 0;
-    const int shared_bytes = ForwardMemory<D>(nullptr, counted_rounds).carver.used();
-    for (int round = 0; round < args.pattern.rounds; ++round) {
-      forward.block.round = round;
-      launch(runtime, attention_forward<D, kWork>, block_grid(args, pairs), dim3(kBlockThreads),
-             static_cast<size_t>(shared_bytes), forward);
-    }
+/// fill(group, args) says where the results go.
+template <typename Fill>
+void attend(Runtime& runtime, const AttentionFrame& frame, const Fill& fill) {
+  const Workspace::Mark mark(runtime.workspace());
+  const View key_scales = make_key_scales(runtime, frame);
+  with_head_dim(frame.pattern.head_dim, [&](auto d) {
+    with_pair_work(frame, [&](auto work) {
+      const int shared_bytes = ForwardMemory<d>(nullptr, counted_rounds(frame, work)).carver.used();
+      for_block_groups(frame, [&](PairGroup pairs) {
+        const Workspace::Mark group_mark(runtime.workspace());
+        AttentionForwardArgs args{.block =
+                                      make_block_args(runtime, frame, pairs, key_scales, false)};
+        fill(pairs, args);
+        launch_rounds(runtime, attention_forward<d, work>, frame, pairs, shared_bytes, args);
+      });
+    });
   });
 }
 
 }  // namespace
 
 void attention_mma(Runtime& runtime, const AttentionArgs& args) {
-  CHECK(attention_mma_supports(args));
-  const Workspace::Mark mark(runtime.workspace());
-  with_head_dim(args.pattern.head_dim, [&](auto d) {
-    with_pair_work(args, [&](auto work) { run<d.value, work.value>(runtime, args); });
+  const AttentionFrame frame(args);
+  attend(runtime, frame, [&](PairGroup pairs, AttentionForwardArgs& forward) {
+    forward.out = static_cast<__nv_bfloat16*>(args.out.raw());
+    forward.lse = args.lse.data<float>();
+    if (frame.pattern.rounds == 1) return;
+    const auto allocate = [&](int64_t width) {
+      return runtime.workspace()
+          .allocate(DType::kFloat32, {pairs.count, frame.length, width})
+          .raw();
+    };
+    constexpr int64_t kSums = sizeof(RoundSums) / sizeof(float);
+    forward.value_sums = static_cast<float*>(allocate(frame.pattern.head_dim));
+    forward.round_sums = static_cast<RoundSums*>(allocate(kSums));
+  });
+}
+
+void attention_part_mma(Runtime& runtime, const AttentionPartArgs& args) {
+  const AttentionFrame frame(args);
+  attend(runtime, frame, [&](PairGroup pairs, AttentionForwardArgs& forward) {
+    const int64_t first = pairs.first * frame.results();
+    forward.part_sums = args.sums.data<float>() + first * frame.pattern.head_dim;
+    forward.part_weights = args.weights.data<float>() + first * kRoundWeights;
   });
 }
 

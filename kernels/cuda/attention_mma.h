@@ -7,16 +7,15 @@
 
 namespace reformer::cuda {
 
-/// Whether the two below can do it: BFloat16, a head_dim of 32, 64 or 128, and with
+/// Whether those below can do it: BFloat16, a head_dim of 32, 64 or 128, and with
 /// correct_duplicates no more rounds than shared memory holds the slots of. Does not depend on the
 /// device.
-bool attention_mma_supports(const AttentionArgs& args);
+bool attention_mma_supports(const AttentionPattern& pattern, DType activation);
 
-/// REQUIRES: attention_mma_supports(args), and shapes that attention() has checked.
+/// REQUIRES of all: attention_mma_supports, and shapes that the op has checked.
 void attention_mma(Runtime& runtime, const AttentionArgs& args);
-
-/// REQUIRES: attention_mma_supports(args.forward), and shapes that attention_backward() has
-/// checked.
 void attention_mma_backward(Runtime& runtime, const AttentionBackwardArgs& args);
+void attention_part_mma(Runtime& runtime, const AttentionPartArgs& args);
+void attention_part_mma_backward(Runtime& runtime, const AttentionPartBackwardArgs& args);
 
 }  // namespace reformer::cuda

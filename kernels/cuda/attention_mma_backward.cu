@@ -1,6 +1,7 @@
 #include "kernels/cuda/attention_mma.h"
 #include "kernels/cuda/attention_mma_backward.cuh"
 #include "kernels/cuda/attention_mma_host.h"
+#include "kernels/cuda/head_products.h"
 
 namespace reformer::cuda {
 namespace {
@@ -18,51 +19,63 @@ __global__ void __launch_bounds__(kBlockThreads, backward_blocks(D))
   BackwardBlock<D, kWork>(args, shared).run();
 }
 
-template <int D, PairWork kWork>
-void run(Runtime& runtime, const AttentionBackwardArgs& args) {
-  const AttentionArgs& forward = args.forward;
-  const auto elements = [](const View& view) { return static_cast<__nv_bfloat16*>(view.raw()); };
-  const View key_scales = make_key_scales(runtime, forward);
-  const View deltas = make_deltas(runtime, args);
-  for_pair_groups(forward, [&](PairGroup pairs) {
-    const Workspace::Mark mark(runtime.workspace());
-    AttentionBackwardBlockArgs backward{
-        .block = make_block_args(runtime, forward, pairs, key_scales, true),
-        .dout = elements(args.dout),
-        .lse = forward.lse.data<float>(),
-        .delta = deltas.data<float>(),
-        .dquery = elements(args.dquery),
-        .dkey = elements(args.dkey),
-        .dvalue = elements(args.dvalue)};
-    if (forward.pattern.rounds > 1) {
-      const auto allocate = [&] {
-        return static_cast<float*>(
-            runtime.workspace()
-                .allocate(DType::kFloat32, {pairs.count, forward.layout.length, D})
-                .raw());
-      };
-      backward.dquery_sums = allocate();
-      backward.dvalue_sums = allocate();
-    }
-    const int counted_rounds =
-        kWork == PairWork::kDuplicates ? static_cast<int>(forward.pattern.rounds) : 0;
-    const int shared_bytes = BackwardMemory<D>(nullptr, counted_rounds).carver.used();
-    for (int round = 0; round < forward.pattern.rounds; ++round) {
-      backward.block.round = round;
-      launch(runtime, attention_backward_mma<D, kWork>, block_grid(forward, pairs),
-             dim3(kBlockThreads), static_cast<size_t>(shared_bytes), backward);
-    }
+__nv_bfloat16* elements(const View& view) {
+  return static_cast<__nv_bfloat16*>(view.raw());
+}
+
+/// fill(group, args) says where the gradients go.
+template <typename Fill>
+void differentiate(Runtime& runtime, const AttentionFrame& frame, const View& dout, const View& lse,
+                   const View& deltas, const Fill& fill) {
+  const View key_scales = make_key_scales(runtime, frame);
+  with_head_dim(frame.pattern.head_dim, [&](auto d) {
+    with_pair_work(frame, [&](auto work) {
+      const int shared_bytes =
+          BackwardMemory<d>(nullptr, counted_rounds(frame, work)).carver.used();
+      for_block_groups(frame, [&](PairGroup pairs) {
+        const Workspace::Mark mark(runtime.workspace());
+        AttentionBackwardBlockArgs args{
+            .block = make_block_args(runtime, frame, pairs, key_scales, true),
+            .dout = elements(dout),
+            .lse = lse.data<float>(),
+            .delta = deltas.data<float>()};
+        fill(pairs, args);
+        launch_rounds(runtime, attention_backward_mma<d, work>, frame, pairs, shared_bytes, args);
+      });
+    });
   });
 }
 
 }  // namespace
 
 void attention_mma_backward(Runtime& runtime, const AttentionBackwardArgs& args) {
-  CHECK(attention_mma_supports(args.forward));
   const Workspace::Mark mark(runtime.workspace());
-  with_head_dim(args.forward.pattern.head_dim, [&](auto d) {
-    with_pair_work(args.forward, [&](auto work) { run<d.value, work.value>(runtime, args); });
-  });
+  const AttentionFrame frame(args.forward);
+  const View deltas = make_deltas(runtime, args);
+  differentiate(runtime, frame, args.dout, args.forward.lse, deltas,
+                [&](PairGroup pairs, AttentionBackwardBlockArgs& backward) {
+                  backward.dquery.out = elements(args.dquery);
+                  backward.dkey.out = elements(args.dkey);
+                  backward.dvalue.out = elements(args.dvalue);
+                  if (frame.pattern.rounds == 1) return;
+                  const Shape shape{pairs.count, frame.length, frame.pattern.head_dim};
+                  for (RoundGradients* gradients : {&backward.dquery, &backward.dvalue}) {
+                    gradients->sums =
+                        runtime.workspace().allocate(DType::kFloat32, shape).data<float>();
+                  }
+                });
+}
+
+void attention_part_mma_backward(Runtime& runtime, const AttentionPartBackwardArgs& args) {
+  const Workspace::Mark mark(runtime.workspace());
+  const AttentionFrame frame(args.forward);
+  differentiate(runtime, frame, args.dout, args.lse, args.delta,
+                [&](PairGroup pairs, AttentionBackwardBlockArgs& backward) {
+                  const int64_t first = pairs.first * frame.results() * frame.pattern.head_dim;
+                  backward.dquery.sums = args.dquery.data<float>() + first;
+                  if (args.dkey.defined()) backward.dkey.sums = args.dkey.data<float>() + first;
+                  backward.dvalue.sums = args.dvalue.data<float>() + first;
+                });
 }
 
 }  // namespace reformer::cuda

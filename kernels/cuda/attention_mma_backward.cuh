@@ -21,14 +21,14 @@ class BackwardBlock {
         block_(args.block),
         memory_(shared, kWork == PairWork::kDuplicates ? args.block.rounds : 0),
         place_(*memory_.place),
-        slots_(block_.tables, place_, block_.round),
-        first_slot_(static_cast<int>(blockIdx.x) * kBlockSlots),
+        slots_(block_.tables, place_),
+        first_slot_(block_.tables.own_begin + static_cast<int>(blockIdx.x) * kBlockSlots),
         warp_row_(static_cast<int>(threadIdx.x) / kWarp * kSubBlock) {}
 
   __device__ __forceinline__ void run() {
     describe_block();
     const bool shared = block_.shared_query_key;
-    if (memory_.path->steps() > 0) next_token_ = fetch_token(0);
+    if (memory_.path->steps() > 0) next_row_ = fetch_row(0);
     load_own();
     load_step(0);
     load_step(1);
@@ -44,7 +44,7 @@ class BackwardBlock {
     }
     hold_own_queries();
     add_all_keys();
-    store_rows(gradients_, args_.dquery_sums, args_.dquery);
+    store_rows(gradients_, args_.dquery);
   }
 
  private:
@@ -61,7 +61,7 @@ class BackwardBlock {
   __device__ __forceinline__ void describe_block() {
     const int row = static_cast<int>(threadIdx.x);
     const int slot = first_slot_ + row;
-    if (row == 0) *memory_.place = PairPlace(block_.tables, D);
+    if (row == 0) *memory_.place = PairPlace(block_.tables, D, block_.round);
     __syncthreads();
     if (row < kBlockSlots) describe(row, slot < slots_.length());
     __syncthreads();
@@ -92,16 +92,17 @@ class BackwardBlock {
   __device__ __forceinline__ void describe(int row, bool exists) const {
     const int slot = first_slot_ + row;
     const int2 nothing = make_int2(first_slot_, first_slot_);
-    const int token = exists ? slots_.token(slot) : -1;
+    const int token = exists ? slots_.row(slot) : kNoRow;
     const bool counts = token >= 0;
-    memory_.token[row] = token;
-    memory_.position[row] = counts ? token : kMaskedPosition;
+    memory_.row[row] = token;
+    memory_.position[row] = exists ? *slots_.position(slot) : kMaskedPosition;
     memory_.round[row] = exists ? slots_.round(slot) : 0;
     memory_.seen[row] = exists ? slots_.seen(slot) : nothing;
     memory_.seeing[row] = exists && slot < slots_.length() ? slots_.seeing(slot) : nothing;
-    memory_.key_scale[row] = counts ? block_.key_scale[place_.list + token] : 0.0f;
-    memory_.lse[row] = counts ? args_.lse[place_.list + token] : 0.0f;
-    memory_.delta[row] = counts ? args_.delta[place_.list + token] : 0.0f;
+    const int64_t number = slots_.number(max(token, 0));
+    memory_.key_scale[row] = counts ? block_.key_scale[number] : 0.0f;
+    memory_.lse[row] = counts ? args_.lse[number] : 0.0f;
+    memory_.delta[row] = counts ? args_.delta[number] : 0.0f;
     if constexpr (kWork == PairWork::kDuplicates) {
 #pragma unroll 1
       for (int round = 0; round < block_.rounds; ++round) {
@@ -112,13 +113,9 @@ class BackwardBlock {
     }
   }
 
-  __device__ __forceinline__ int own_token() const {
-    return memory_.token[warp_row_ + static_cast<int>(threadIdx.x) % kSubBlock];
-  }
-
   __device__ __forceinline__ void gather_own(std::byte* tile, const __nv_bfloat16* from) const {
-    gather_rows<D, kBlockSlots>(shared_address(tile), from + place_.activation, place_.stride,
-                                own_token());
+    gather_tile<D, kBlockSlots>(shared_address(tile), from + place_.activation, place_.stride,
+                                memory_.row[warp_row_ + static_cast<int>(threadIdx.x) % kSubBlock]);
   }
 
   __device__ __forceinline__ void load_own() const {
@@ -163,16 +160,16 @@ class BackwardBlock {
            static_cast<int>(threadIdx.x) % kWarpRows;
   }
 
-  /// The token in this lane's row of a tile, negative if nobody here needs it.
-  __device__ __forceinline__ int fetch_token(int step) const {
+  /// The token in this lane's row of a tile, kNoRow if nobody here needs it.
+  __device__ __forceinline__ int fetch_row(int step) const {
     const int slot = memory_.path->tile(step) * kMovingRows + moving_row();
-    return contains(memory_.path->slots(step), slot) ? slots_.token(slot) : -1;
+    return contains(memory_.path->slots(step), slot) ? slots_.row(slot) : kNoRow;
   }
 
   __device__ __forceinline__ void load_step(int step) {
     const int steps = memory_.path->steps();
-    if (step < steps) load(step, next_token_);
-    if (step + 1 < steps) next_token_ = fetch_token(step + 1);
+    if (step < steps) load(step, next_row_);
+    if (step + 1 < steps) next_row_ = fetch_row(step + 1);
     commit_copies();
   }
 
@@ -181,22 +178,23 @@ class BackwardBlock {
     const bool is_query = memory_.path->is_query(step);
     const __nv_bfloat16* scored = is_query ? block_.query : block_.key;
     const __nv_bfloat16* valued = is_query ? args_.dout : block_.value;
-    gather_rows<D, kMovingRows>(shared_address(stage.scored), scored + place_.activation,
+    gather_tile<D, kMovingRows>(shared_address(stage.scored), scored + place_.activation,
                                 place_.stride, token);
-    gather_rows<D, kMovingRows>(shared_address(stage.valued), valued + place_.activation,
+    gather_tile<D, kMovingRows>(shared_address(stage.valued), valued + place_.activation,
                                 place_.stride, token);
     if (static_cast<int>(threadIdx.x) % kWarp >= kMovingRows / kBlockWarps) return;
     const int row = moving_row();
-    const size_t in_list = place_.list + max(token, 0);
-    stage.position[row] = token < 0 ? kMaskedPosition : token;
+    const int64_t number = slots_.number(max(token, 0));
+    const int slot = memory_.path->tile(step) * kMovingRows + row;
+    copy_async_4(stage.position + row, slots_.position(token == kNoRow ? first_slot_ : slot),
+                 token != kNoRow);
     if (is_query) {
-      const int slot = memory_.path->tile(step) * kMovingRows + row;
       stage.seen[row] = token < 0 ? make_int2(slot, slot) : slots_.seen(slot);
       if constexpr (kWork != PairWork::kPlain) stage.round[row] = slots_.round(slot);
-      copy_async_4(stage.lse + row, args_.lse + in_list, token >= 0);
-      copy_async_4(stage.delta + row, args_.delta + in_list, token >= 0);
+      copy_async_4(stage.lse + row, args_.lse + number, token >= 0);
+      copy_async_4(stage.delta + row, args_.delta + number, token >= 0);
     } else {
-      copy_async_4(stage.key_scale + row, block_.key_scale + in_list, token >= 0);
+      copy_async_4(stage.key_scale + row, block_.key_scale + number, token >= 0);
     }
     if constexpr (kWork == PairWork::kDuplicates) load_counted(stage, is_query, row, token);
   }
@@ -289,8 +287,8 @@ class BackwardBlock {
     if (kWork != PairWork::kPlain) {
       scale_rows<D>(block_.rules.dropout_scale, block_.rules.dropout_scale, dvalue);
     }
-    if (block_.round == 0 && block_.shared_query_key) add_own_values(dvalue);
-    store_rows(dvalue, args_.dvalue_sums, args_.dvalue);
+    if (block_.round == 0 && block_.shared_query_key && !block_.is_part) add_own_values(dvalue);
+    store_rows(dvalue, args_.dvalue);
   }
 
   __device__ __forceinline__ void add_queries(const Stage& stage, int slot, int rows,
@@ -361,7 +359,7 @@ class BackwardBlock {
 
   __device__ __forceinline__ void store_key_gradients() {
     scale_rows<D>(memory_.key_scale[lane_row(0)], memory_.key_scale[lane_row(1)], gradients_);
-    store_rows(gradients_, nullptr, args_.dkey);
+    store_rows(gradients_, args_.dkey);
     clear_rows<D>(gradients_);
   }
 
@@ -409,21 +407,24 @@ class BackwardBlock {
 
   // ---- results ----
 
-  /// Adds the rows to those of earlier rounds; the last round writes to `out`.
-  __device__ __forceinline__ void store_rows(RowSums<D>& rows, float* sums,
-                                             __nv_bfloat16* out) const {
+  __device__ __forceinline__ void store_rows(RowSums<D>& rows, const RoundGradients& to) const {
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
-      if (first_slot_ + lane_row(row) >= slots_.length()) continue;
-      const int token = memory_.token[lane_row(row)];
-      const int position = token < 0 ? ~token : token;
-      float* sum = sums + (static_cast<size_t>(place_.in_group) * slots_.length() + position) * D;
-      __nv_bfloat16* to = out + place_.activation + static_cast<size_t>(position) * place_.stride;
+      const int slot = first_slot_ + lane_row(row);
+      if (slot >= slots_.length()) continue;
+      if (block_.is_part) {
+        store_row<D>(rows, row, to.sums + (place_.results + slot) * D);
+        continue;
+      }
+      const int token = memory_.row[lane_row(row)];
+      const int64_t position = token < 0 ? ~token : token;
+      float* sum =
+          to.sums + (static_cast<int64_t>(place_.in_group) * slots_.length() + position) * D;
       if (block_.round > 0) add_row<D>(sum, row, rows);
       if (block_.round + 1 < block_.rounds) {
         store_row<D>(rows, row, sum);
       } else {
-        store_row<D>(rows, row, to);
+        store_row<D>(rows, row, to.out + place_.activation + position * place_.stride);
       }
     }
   }
@@ -435,7 +436,7 @@ class BackwardBlock {
   const RoundSlots slots_;
   const int first_slot_;
   const int warp_row_;  // first of the warp's 16
-  int next_token_ = 0;
+  int next_row_ = 0;
 
   uint32_t scored_[kHeld][4];  // the block's keys, then its queries
   uint32_t valued_[kHeld][4];  // its values, then its output gradients

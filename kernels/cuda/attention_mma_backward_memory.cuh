@@ -5,17 +5,21 @@
 
 namespace reformer::cuda {
 
+/// Where gradients go. The rounds of a part are kept apart; else they add up, and the last round
+/// writes the sum.
+struct RoundGradients {
+  float* sums = nullptr;         // [pairs, T, D]; of a part, [pairs, R, own, D]
+  __nv_bfloat16* out = nullptr;  // an activation; not of a part
+};
+
 struct AttentionBackwardBlockArgs {
   AttentionBlockArgs block;
   const __nv_bfloat16* dout = nullptr;
-  const float* lse = nullptr;    // [B, H, T]
-  const float* delta = nullptr;  // [B, H, T]
-  // Gradients of the rounds so far, [pairs, T, D]; R > 1 only.
-  float* dquery_sums = nullptr;
-  float* dvalue_sums = nullptr;
-  __nv_bfloat16* dquery = nullptr;
-  __nv_bfloat16* dkey = nullptr;  // kLocal only
-  __nv_bfloat16* dvalue = nullptr;
+  const float* lse = nullptr;    // numbers
+  const float* delta = nullptr;  // numbers
+  RoundGradients dquery = {};
+  RoundGradients dkey = {};  // kLocal only
+  RoundGradients dvalue = {};
 };
 
 /// Slots of a tile that passes by: as many as leave room for two blocks of the widest heads.
@@ -62,7 +66,7 @@ struct BackwardMemory {
     scored = carver.take<std::byte>(kTileBytes);
     values = carver.take<std::byte>(kTileBytes);
     douts = carver.take<std::byte>(kTileBytes);
-    token = carver.take<int>(kBlockSlots);
+    row = carver.take<int>(kBlockSlots);
     position = carver.take<int>(kBlockSlots);
     round = carver.take<int>(kBlockSlots);
     seen = carver.take<int2>(kBlockSlots);
@@ -103,7 +107,7 @@ struct BackwardMemory {
   std::byte* scored = nullptr;  // keys; of kLocal, queries in the second walk
   std::byte* values = nullptr;
   std::byte* douts = nullptr;
-  int* token = nullptr;     // as in SlotTables
+  int* row = nullptr;       // as in SlotTables, negative if there is nobody
   int* position = nullptr;  // kMaskedPosition if there is nobody to be seen
   int* round = nullptr;
   int2* seen = nullptr;

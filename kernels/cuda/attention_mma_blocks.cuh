@@ -8,12 +8,8 @@
 
 namespace reformer::cuda {
 
-inline constexpr int kBlockSlots = 64;
 inline constexpr int kBlockWarps = 4;
 inline constexpr int kBlockThreads = kBlockWarps * kWarp;
-
-inline constexpr float kLog2E = 1.4426950408889634f;
-inline constexpr float kLn2 = 0.6931471805599453f;
 
 /// Arguments of both passes. Activations are [rows, H·D].
 struct AttentionBlockArgs {
@@ -23,8 +19,9 @@ struct AttentionBlockArgs {
   const __nv_bfloat16* query = nullptr;
   const __nv_bfloat16* key = nullptr;  // = query if shared
   const __nv_bfloat16* value = nullptr;
-  const float* key_scale = nullptr;  // [B, H, T]
-  int round = 0;                     // one launch for each: they add up in order
+  const float* key_scale = nullptr;  // numbers
+  bool is_part = false;              // each round by itself; else they add up
+  int round = 0;                     // one launch for each, in order
   int rounds = 1;
 };
 
@@ -60,11 +57,14 @@ class TileWalk {
   int count_;
 };
 
+/// In place of a row that nobody needs. Like the complement of a row, it is negative.
+inline constexpr int kNoRow = INT_MIN;
+
 /// Gathers rows of an activation into a tile of kRows. Each warp has kRows / 4 of them: lane l
-/// knows the position of its row l, negative for zeros.
+/// knows which one its row l is, negative for zeros.
 template <int D, int kRows>
-__device__ __forceinline__ void gather_rows(uint32_t tile, const __nv_bfloat16* first,
-                                            size_t stride, int position) {
+__device__ __forceinline__ void gather_tile(uint32_t tile, const __nv_bfloat16* first,
+                                            size_t stride, int row_of_lane) {
   using Tile = SharedTile<D>;
   constexpr int kWarpRows = kRows / kBlockWarps;
   const int lane = threadIdx.x % kWarp;
@@ -73,9 +73,9 @@ __device__ __forceinline__ void gather_rows(uint32_t tile, const __nv_bfloat16* 
   for (int i = lane; i < kWarpRows * Tile::kPieces; i += kWarp) {
     const int row = i / Tile::kPieces;
     const int piece = i % Tile::kPieces;
-    const int token = __shfl_sync(kFullWarp, position, row);
-    const __nv_bfloat16* source = first + (token < 0 ? 0 : token * stride + piece * 8);
-    copy_async_16(Tile::at(tile, warp_row + row, piece), source, token >= 0);
+    const int from = __shfl_sync(kFullWarp, row_of_lane, row);
+    const __nv_bfloat16* source = first + (from < 0 ? 0 : from * stride + piece * 8);
+    copy_async_16(Tile::at(tile, warp_row + row, piece), source, from >= 0);
   }
 }
 

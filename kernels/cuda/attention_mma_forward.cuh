@@ -17,8 +17,6 @@ namespace reformer::cuda {
 
 /// Of ‖q‖ · log2 e. Weights of shorter queries are 2^-80 at least.
 inline constexpr float kLongQuery = 40.0f;
-/// Below every score.
-inline constexpr float kNoScore = -1e30f;
 
 template <int D, PairWork kWork>
 class ForwardBlock {
@@ -28,8 +26,8 @@ class ForwardBlock {
         block_(args.block),
         memory_(shared, kWork == PairWork::kDuplicates ? args.block.rounds : 0),
         place_(*memory_.place),
-        slots_(block_.tables, place_, block_.round),
-        first_slot_(static_cast<int>(blockIdx.x) * kBlockSlots),
+        slots_(block_.tables, place_),
+        first_slot_(block_.tables.own_begin + static_cast<int>(blockIdx.x) * kBlockSlots),
         warp_row_(static_cast<int>(threadIdx.x) / kWarp * kSubBlock) {}
 
   __device__ __forceinline__ void run() {
@@ -48,13 +46,13 @@ class ForwardBlock {
     };
     const auto load_step = [&](int step) {
       if (step < steps) {
-        load(step, next_token_);
-        if (step + 1 < steps) next_token_ = fetch_token(tile(step + 1));
+        load(step, tile(step), next_row_);
+        if (step + 1 < steps) next_row_ = fetch_row(tile(step + 1));
       }
       commit_copies();
     };
 
-    next_token_ = steps > 0 ? fetch_token(tile(0)) : 0;
+    next_row_ = steps > 0 ? fetch_row(tile(0)) : 0;
     if (shared) {
       load_step(0);
       load_step(1);
@@ -90,20 +88,21 @@ class ForwardBlock {
   /// Returns whether this thread's query is one whose largest score must be found.
   __device__ __forceinline__ bool describe_queries() {
     const int row = static_cast<int>(threadIdx.x);
-    if (row == 0) *memory_.place = PairPlace(block_.tables, D);
+    if (row == 0) *memory_.place = PairPlace(block_.tables, D, block_.round);
     __syncthreads();
     if (row >= kBlockSlots) return false;
     const int slot = first_slot_ + row;
     const bool exists = slot < slots_.length();
-    const int token = exists ? slots_.token(slot) : -1;
+    const int token = exists ? slots_.row(slot) : kNoRow;
     const int2 nothing = make_int2(first_slot_, first_slot_);
     float offset = block_.shared_query_key ? 0.0f : 2 * kLongQuery;
     if (block_.shared_query_key && token >= 0) {
-      const float scale = block_.key_scale[place_.list + token];
+      const float scale = block_.key_scale[slots_.number(token)];
       if (scale > 0) offset = kLog2E / scale;
     }
     memory_.query_offset[row] = offset;
-    memory_.query_token[row] = token;
+    memory_.query_row[row] = token;
+    memory_.query_position[row] = exists ? *slots_.position(slot) : kMaskedPosition;
     memory_.query_round[row] = block_.round;
     memory_.query_seen[row] = exists ? slots_.seen(slot) : nothing;
     if constexpr (kWork == PairWork::kDuplicates) {
@@ -116,25 +115,27 @@ class ForwardBlock {
     return token >= 0 && offset > kLongQuery;
   }
 
-  /// The token in this lane's row of a tile of keys, negative if nobody here needs it.
-  __device__ __forceinline__ int fetch_token(int tile) const {
+  /// The token in this lane's row of a tile of keys, kNoRow if nobody here needs it.
+  __device__ __forceinline__ int fetch_row(int tile) const {
     const int slot = tile * kBlockSlots + warp_row_ + static_cast<int>(threadIdx.x) % kSubBlock;
     const bool is_query =
         block_.shared_query_key && tile * kBlockSlots == first_slot_ && slot < slots_.length();
-    return is_query || contains(seen_, slot) ? slots_.token(slot) : -1;
+    return is_query || contains(seen_, slot) ? slots_.row(slot) : kNoRow;
   }
 
-  __device__ __forceinline__ void load(int step, int token) const {
+  __device__ __forceinline__ void load(int step, int tile, int token) const {
     const auto stage = memory_.stage(step);
-    gather_rows<D, kBlockSlots>(shared_address(stage.keys), block_.key + place_.activation,
+    gather_tile<D, kBlockSlots>(shared_address(stage.keys), block_.key + place_.activation,
                                 place_.stride, token);
-    gather_rows<D, kBlockSlots>(shared_address(stage.values), block_.value + place_.activation,
+    gather_tile<D, kBlockSlots>(shared_address(stage.values), block_.value + place_.activation,
                                 place_.stride, token);
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     if (lane >= kSubBlock) return;
     const int row = warp_row_ + lane;
-    stage.position[row] = token < 0 ? kMaskedPosition : token;
-    copy_async_4(stage.key_scale + row, block_.key_scale + place_.list + max(token, 0), token >= 0);
+    const int slot = token == kNoRow ? first_slot_ : tile * kBlockSlots + row;
+    copy_async_4(stage.position + row, slots_.position(slot), token != kNoRow);
+    copy_async_4(stage.key_scale + row, block_.key_scale + slots_.number(max(token, 0)),
+                 token >= 0);
     if constexpr (kWork == PairWork::kDuplicates) {
 #pragma unroll 1
       for (int round = 0; round < block_.rounds; ++round) {
@@ -145,9 +146,9 @@ class ForwardBlock {
   }
 
   __device__ __forceinline__ void gather_queries(std::byte* tile) const {
-    gather_rows<D, kBlockSlots>(
+    gather_tile<D, kBlockSlots>(
         shared_address(tile), block_.query + place_.activation, place_.stride,
-        memory_.query_token[warp_row_ + static_cast<int>(threadIdx.x) % kSubBlock]);
+        memory_.query_row[warp_row_ + static_cast<int>(threadIdx.x) % kSubBlock]);
     commit_copies();
   }
 
@@ -183,7 +184,7 @@ class ForwardBlock {
           range.covers(key_slot) && !block_.rules.check_everywhere &&
           (key_slot + kSubBlock <= warp_slot || key_slot >= warp_slot + kSubBlock);
       const SubBlockQueries queries{.seen = memory_.query_seen + warp_row_,
-                                    .position = memory_.query_token + warp_row_,
+                                    .position = memory_.query_position + warp_row_,
                                     .round = memory_.query_round + warp_row_,
                                     .seen_in = memory_.query_seen_in + warp_row_,
                                     .stride = kBlockSlots};
@@ -262,38 +263,40 @@ class ForwardBlock {
   // ---- what remains of a query after this round ----
 
   struct Row {
-    int token;
-    size_t in_group;  // of [pairs, T]
+    int token;         // as in SlotTables
+    int64_t in_group;  // of [pairs, T]
     bool exists;
   };
 
   __device__ __forceinline__ Row row_of(int row) const {
-    const int token = memory_.query_token[lane_row(row)];
-    const int position = token < 0 ? ~token : token;
+    const int token = memory_.query_row[lane_row(row)];
     return {.token = token,
-            .in_group = static_cast<size_t>(place_.in_group) * slots_.length() + position,
+            .in_group = static_cast<int64_t>(place_.in_group) * slots_.length() +
+                        (token < 0 ? ~token : token),
             .exists = first_slot_ + lane_row(row) < slots_.length()};
   }
 
   __device__ __forceinline__ void finish() {
     wait_for_copies<0>();
     RoundSums totals[2];
-    float keep_old[2];
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
       totals[row] = {.offset = offset_[row],
                      .weights = quad_sum(weights_[row]),
-                     .rounded_weights = quad_sum(rounded_weights_[row])};
-      keep_old[row] = 0;
+                     .divisor = quad_sum(rounded_weights_[row])};
       const Row to = row_of(row);
-      if (block_.round > 0 && to.exists) add_earlier_rounds(row, to, totals[row], keep_old[row]);
+      if (!block_.is_part && block_.round > 0 && to.exists) {
+        add_earlier_rounds(row, to, totals[row]);
+      }
     }
     __syncwarp();  // all lanes of a row have read what one of them overwrites
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
       const Row to = row_of(row);
       if (!to.exists) continue;
-      if (block_.round + 1 < block_.rounds) {
+      if (block_.is_part) {
+        store_part(row, totals[row]);
+      } else if (block_.round + 1 < block_.rounds) {
         store_sums(row, to, totals[row]);
       } else {
         store_result(row, to, totals[row]);
@@ -301,26 +304,25 @@ class ForwardBlock {
     }
   }
 
-  /// Offsets of long queries differ between rounds; of the others, both factors are exactly 1.
-  __device__ __forceinline__ void add_earlier_rounds(int row, const Row& to, RoundSums& total,
-                                                     float& keep_old) {
-    const RoundSums before = args_.round_sums[to.in_group];
-    const float offset = fmaxf(before.offset, total.offset);
-    const float keep_new = exp2_approximate(total.offset - offset);
-    keep_old = exp2_approximate(before.offset - offset);
-    total = {
-        .offset = offset,
-        .weights = before.weights * keep_old + total.weights * keep_new,
-        .rounded_weights = before.rounded_weights * keep_old + total.rounded_weights * keep_new};
+  __device__ __forceinline__ void add_earlier_rounds(int row, const Row& to, RoundSums& total) {
+    const RoundSums now = total;
+    total = args_.round_sums[to.in_group];
+    const RoundFactors factors = add_round<BinaryBase>(now, total);
     const float* sums = args_.value_sums + to.in_group * D;
 #pragma unroll
     for (int n = 0; n < kColumns; ++n) {
-      const float2 old = *reinterpret_cast<const float2*>(sums + lane_column(n));
+      const float2 before = *reinterpret_cast<const float2*>(sums + lane_column(n));
       float& x = sums_[n][2 * row];
       float& y = sums_[n][2 * row + 1];
-      x = old.x * keep_old + x * keep_new;
-      y = old.y * keep_old + y * keep_new;
+      x = factors.add(before.x, x);
+      y = factors.add(before.y, y);
     }
+  }
+
+  __device__ __forceinline__ void store_part(int row, const RoundSums& total) const {
+    const int64_t result = place_.results + first_slot_ + lane_row(row);
+    store_row<D>(sums_, row, args_.part_sums + result * D);
+    if (threadIdx.x % 4 == 0) store_round(total, args_.part_weights + result * kRoundWeights);
   }
 
   __device__ __forceinline__ void store_sums(int row, const Row& to, const RoundSums& total) const {
@@ -335,20 +337,21 @@ class ForwardBlock {
     const int position = masked ? ~to.token : to.token;
     const size_t at = place_.activation + static_cast<size_t>(position) * place_.stride;
     const float scale = kWork == PairWork::kPlain ? 1.0f : block_.rules.dropout_scale;
-    const float factor = alone ? 0.0f : scale / total.rounded_weights;
+    const float factor = alone ? 0.0f : scale / total.divisor;
 #pragma unroll
     for (int n = 0; n < kColumns; ++n) {
       auto* out = reinterpret_cast<__nv_bfloat162*>(args_.out + at + lane_column(n));
       if (alone && !masked) {
         *out = *reinterpret_cast<const __nv_bfloat162*>(block_.value + at + lane_column(n));
       } else {
-        *out = __floats2bfloat162_rn(sums_[n][2 * row] * factor, sums_[n][2 * row + 1] * factor);
+        *out = __floats2bfloat162_rn(divided(sums_[n][2 * row], factor),
+                                     divided(sums_[n][2 * row + 1], factor));
       }
     }
     if (threadIdx.x % 4 != 0) return;
-    args_.lse[place_.list + position] = masked  ? 0.0f
-                                        : alone ? kSelfScore
-                                                : (total.offset + __log2f(total.weights)) * kLn2;
+    args_.lse[slots_.number(position)] = masked  ? 0.0f
+                                         : alone ? kSelfScore
+                                                 : BinaryBase::log_of(total);
   }
 
   const AttentionForwardArgs& args_;
@@ -359,7 +362,7 @@ class ForwardBlock {
   const int first_slot_;
   const int warp_row_;  // first of the warp's 16
   int2 seen_ = {};      // by any query of the block
-  int next_token_ = 0;
+  int next_row_ = 0;
 
   // For the queries lane / 4 and lane / 4 + 8 of the warp:
   uint32_t queries_[kDepth][4];

@@ -2,23 +2,20 @@
 #pragma once
 
 #include "kernels/cuda/attention_mma_blocks.cuh"
+#include "kernels/cuda/attention_rounds.cuh"
 
 namespace reformer::cuda {
 
-/// Of one query over the rounds so far. Weights are 2^(score · log2 e − offset).
-struct alignas(16) RoundSums {
-  float offset = 0;
-  float weights = 0;
-  float rounded_weights = 0;
-  float nothing = 0;  // is read with the others, in 16 bytes
-};
-
 struct AttentionForwardArgs {
   AttentionBlockArgs block;
-  float* value_sums = nullptr;      // [pairs, T, D]: Σ w v of the rounds so far; R > 1 only
-  RoundSums* round_sums = nullptr;  // [pairs, T]; R > 1 only
+  // Of the rounds so far; R > 1 only.
+  float* value_sums = nullptr;      // [pairs, T, D]: Σ w v
+  RoundSums* round_sums = nullptr;  // [pairs, T]
   __nv_bfloat16* out = nullptr;
   float* lse = nullptr;
+  // A part has these instead: of each round.
+  float* part_sums = nullptr;     // [pairs, R, own, D]: Σ w v
+  float* part_weights = nullptr;  // [pairs, R, own, kRoundWeights]: as RoundSums
 };
 
 template <int D>
@@ -35,7 +32,8 @@ struct ForwardMemory {
   constexpr ForwardMemory(std::byte* begin, int counted_rounds) : carver(begin) {
     place = carver.take<PairPlace>(1);
     query_offset = carver.take<float>(kBlockSlots);
-    query_token = carver.take<int>(kBlockSlots);
+    query_row = carver.take<int>(kBlockSlots);
+    query_position = carver.take<int>(kBlockSlots);
     query_round = carver.take<int>(kBlockSlots);
     query_seen = carver.take<int2>(kBlockSlots);
     query_seen_in = carver.take<int2>(kBlockSlots * counted_rounds);
@@ -65,7 +63,8 @@ struct ForwardMemory {
   SharedCarver carver;
   PairPlace* place = nullptr;     // here to save registers
   float* query_offset = nullptr;  // [64]
-  int* query_token = nullptr;     // [64]
+  int* query_row = nullptr;       // [64]: as in SlotTables, negative if there is nobody
+  int* query_position = nullptr;  // [64]
   int* query_round = nullptr;     // [64]
   int2* query_seen = nullptr;     // [64]
   int2* query_seen_in = nullptr;  // [counted_rounds, 64]

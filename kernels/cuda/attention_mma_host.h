@@ -26,43 +26,42 @@ void with_head_dim(int64_t head_dim, const F& f) {
 
 /// Calls f(std::integral_constant<PairWork, …>).
 template <typename F>
-void with_pair_work(const AttentionArgs& args, const F& f) {
-  if (corrects_duplicates(args.pattern)) {
+void with_pair_work(const AttentionFrame& frame, const F& f) {
+  if (corrects_duplicates(frame.pattern)) {
     f(std::integral_constant<PairWork, PairWork::kDuplicates>{});
-  } else if (args.dropout.enabled()) {
+  } else if (frame.dropout.enabled()) {
     f(std::integral_constant<PairWork, PairWork::kDropout>{});
   } else {
     f(std::integral_constant<PairWork, PairWork::kPlain>{});
   }
 }
 
-/// Blocks of one launch that fill any device several times over. Sums between rounds then take
-/// little memory, and mostly stay in its L2 cache.
-inline constexpr int64_t kBlocksPerLaunch = 1024;
-/// Limit of the grid's y and z.
-inline constexpr int64_t kMostPairs = 65535;
+/// The rounds that shared memory has room to count the pairs of.
+inline int counted_rounds(const AttentionFrame& frame, PairWork work) {
+  return work == PairWork::kDuplicates ? static_cast<int>(frame.pattern.rounds) : 0;
+}
 
-/// Calls f(PairGroup) for all pairs. The groups do not depend on the device, and results do not
-/// depend on them.
+/// Calls f(PairGroup) for all pairs.
 template <typename F>
-void for_pair_groups(const AttentionArgs& args, const F& f) {
-  const int64_t pairs = args.layout.samples * args.pattern.heads;
-  const int64_t blocks = divide_up(args.layout.length, kBlockSlots);
-  const int64_t group = args.pattern.rounds == 1
-                            ? kMostPairs
-                            : std::min(kMostPairs, divide_up(kBlocksPerLaunch, blocks));
-  for (int64_t first = 0; first < pairs; first += group) {
-    f(PairGroup{.first = first, .count = std::min(group, pairs - first)});
+void for_block_groups(const AttentionFrame& frame, const F& f) {
+  for_pair_groups(frame.pairs(), frame.pattern.rounds == 1 ? 1 : frame.blocks(),
+                  frame.pattern.rounds == 1 ? frame.pairs() : kBlocksPerGroup, f);
+}
+
+/// Launches a kernel of blocks for each round, one after the other.
+template <typename Args>
+void launch_rounds(Runtime& runtime, void (*kernel)(Args), const AttentionFrame& frame,
+                   PairGroup pairs, int shared_bytes, Args args) {
+  for (int round = 0; round < frame.pattern.rounds; ++round) {
+    args.block.round = round;
+    launch(runtime, kernel,
+           dim3(static_cast<unsigned>(frame.blocks()), static_cast<unsigned>(pairs.count)),
+           dim3(kBlockThreads), static_cast<size_t>(shared_bytes), args);
   }
 }
 
-inline dim3 block_grid(const AttentionArgs& args, PairGroup pairs) {
-  return dim3(static_cast<unsigned>(divide_up(args.layout.length, kBlockSlots)),
-              static_cast<unsigned>(pairs.count));
-}
-
 /// Makes the tables of the group in the workspace.
-AttentionBlockArgs make_block_args(Runtime& runtime, const AttentionArgs& args, PairGroup pairs,
+AttentionBlockArgs make_block_args(Runtime& runtime, const AttentionFrame& frame, PairGroup pairs,
                                    const View& key_scales, bool backward);
 
 }  // namespace reformer::cuda

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/attention_mma_tables.cuh"
+#include "kernels/cuda/attention_tables.cuh"
 #include "kernels/cuda/mma.cuh"
 
 namespace reformer::cuda {
@@ -32,6 +32,7 @@ struct PairRules {
   uint32_t dropout_threshold = 0;  // 0: keeps all
   float dropout_scale = 1;
   uint32_t first_sample = 0;
+  uint32_t first_head = 0;
 
   int rounds = 1;
   int ring = 0;               // R·T
@@ -148,10 +149,11 @@ __device__ __forceinline__ unsigned kept_pairs(const PairRules& rules, const Pai
   const LaneValues<!kQueryRows, int> key_position(keys.position);
   for_lane_pairs([&](int half, int e) {
     const auto round = static_cast<uint32_t>(query_round(half, e));
-    const uint4 words = philox4(rules.dropout_key, static_cast<uint32_t>(query_position(half, e)),
-                                static_cast<uint32_t>(key_position(half, e)),
-                                rules.first_sample + static_cast<uint32_t>(place.sample),
-                                static_cast<uint32_t>(place.head) | (round / 4) << 16);
+    const uint4 words =
+        philox4(rules.dropout_key, static_cast<uint32_t>(query_position(half, e)),
+                static_cast<uint32_t>(key_position(half, e)),
+                rules.first_sample + static_cast<uint32_t>(place.sample),
+                (rules.first_head + static_cast<uint32_t>(place.head)) | (round / 4) << 16);
     const uint32_t lower = round % 2 == 0 ? words.x : words.y;
     const uint32_t upper = round % 2 == 0 ? words.z : words.w;
     const uint32_t word = round % 4 < 2 ? lower : upper;

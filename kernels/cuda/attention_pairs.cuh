@@ -11,42 +11,52 @@ namespace reformer::cuda::simt {
 
 /// What happens to the weights of visible pairs. Passed to kernels by value.
 struct PairRules {
-  const int32_t* slot_in = nullptr;  // [B, H, T, R]: the token's slot in each round; null: N_ij = 1
-  const int2* seen_in = nullptr;     // [B, H, T, R]: the keys seen from there
-  int32_t rounds = 1;
-  int32_t ring_size = 0;
-  bool other_rounds = false;  // a query may see keys in the slots of adjacent rounds
+  explicit PairRules(const AttentionFrame& frame)
+      : counts(corrects_duplicates(frame.pattern)),
+        ring_size(static_cast<int32_t>(frame.ring().size())),
+        other_rounds(!sees_own_bucket_only(frame.pattern)),
+        drops(frame.dropout.enabled()),
+        key(frame.dropout.key),
+        threshold(frame.dropout.threshold()),
+        first_sample(static_cast<uint32_t>(frame.first_sample)),
+        first_head(static_cast<uint32_t>(frame.first_head)) {}
 
-  bool drops = false;
+  bool counts;  // N_ij; else it is 1
+  int32_t ring_size;
+  bool other_rounds;  // a query may see keys in the slots of adjacent rounds
+
+  bool drops;
   PhiloxKey key;
-  uint32_t threshold = 0;
-  uint32_t first_sample = 0;
+  uint32_t threshold;
+  uint32_t first_sample;
+  uint32_t first_head;
 
-  __host__ __device__ bool counts() const { return slot_in != nullptr; }
-  __host__ __device__ bool any() const { return drops || counts(); }
+  __device__ bool any() const { return drops || counts; }
 
-  /// How often the query sees the key over all rounds, given that it does once; `token` is the
-  /// index of position 0 in [B, H, T].
-  __device__ int times_seen(int64_t token, int32_t query, int32_t key_position) const {
-    const int2* const seen = seen_in + (token + query) * rounds;
-    const int32_t* const slot = slot_in + (token + key_position) * rounds;
+  /// How often the query sees the key over all rounds, given that it does once.
+  __device__ int times_seen(const RoundSlots& slots, int rounds, int32_t query_token,
+                            int32_t key_token) const {
     // Chunks adjacent to those of a round are in it, in the round after or in the one before.
     const int steps = other_rounds ? min(rounds, 3) : 1;
     int count = 0;
     for (int round = 0; round < rounds; ++round) {
       for (int step = 0; step < steps; ++step) {
         const int other = (round + (step == 2 ? rounds - 1 : step)) % rounds;
-        count += is_in_ring_range(slot[other], seen[round]) ? 1 : 0;
+        const bool sees = is_in_ring_range(*slots.token_slot(other, key_token),
+                                           *slots.token_seen(round, query_token));
+        count += sees ? 1 : 0;
       }
     }
     return max(count, 1);
   }
 
-  __device__ bool is_dropped(uint32_t sample, uint32_t head, int32_t query, int32_t key_position,
+  __device__ bool is_dropped(const PairPlace& place, int32_t query_position, int32_t key_position,
                              int32_t round) const {
+    const uint32_t head = first_head + static_cast<uint32_t>(place.head);
     const uint4 words =
-        philox4(key, static_cast<uint32_t>(query), static_cast<uint32_t>(key_position),
-                first_sample + sample, head | static_cast<uint32_t>(round / 4) << 16);
+        philox4(key, static_cast<uint32_t>(query_position), static_cast<uint32_t>(key_position),
+                first_sample + static_cast<uint32_t>(place.sample),
+                head | static_cast<uint32_t>(round / 4) << 16);
     const uint32_t low = round % 2 == 0 ? words.x : words.y;
     const uint32_t high = round % 2 == 0 ? words.z : words.w;
     return (round % 4 < 2 ? low : high) < threshold;
@@ -125,25 +135,31 @@ __device__ void weigh_pairs(const TileProducts& scores, const SlotRows<kLanes>& 
 /// Divides weights by N_ij, and gives those that dropout takes a minus sign. The whole block calls
 /// it, between barriers.
 template <Side kLaneSide>
-__device__ void apply_rules(const PairRules& rules, const SlotMap& slots, const TileBlock& block,
-                            const SlotRows<kLanes>& lanes, const SlotRows<kPanel>& panel, int rows,
-                            TileWeights& weights) {
-  const int64_t token = block.sample_head * slots.ring.length();
+__device__ void apply_rules(const PairRules& rules, const SlotTables& tables,
+                            const PairPlace& place, const SlotRows<kLanes>& lanes,
+                            const SlotRows<kPanel>& panel, int rows, TileWeights& weights) {
+  const RoundSlots slots(tables, place);
   for (int i = static_cast<int>(threadIdx.x); i < rows * kLanes; i += kTileThreads) {
     const int row = i / kLanes;
     const int lane = i % kLanes;
     float w = weights.value[row][lane];
     if (w == 0) continue;
-    const bool lane_is_query = kLaneSide == Side::kQuery;
-    const int32_t query = lane_is_query ? lanes.position[lane] : panel.position[row];
-    const int32_t key = lane_is_query ? panel.position[row] : lanes.position[lane];
-    if (rules.counts()) w /= static_cast<float>(rules.times_seen(token, query, key));
-    if (rules.drops) {
-      const int32_t round = lane_is_query ? lanes.round[lane] : panel.round[row];
-      if (rules.is_dropped(static_cast<uint32_t>(block.sample), static_cast<uint32_t>(block.head),
-                           query, key, round)) {
-        w = -w;
-      }
+    constexpr bool kLaneIsQuery = kLaneSide == Side::kQuery;
+    const auto of_query = [&](const auto& of_lane, const auto& of_panel) {
+      return kLaneIsQuery ? of_lane[lane] : of_panel[row];
+    };
+    const auto of_key = [&](const auto& of_lane, const auto& of_panel) {
+      return kLaneIsQuery ? of_panel[row] : of_lane[lane];
+    };
+    if (rules.counts) {
+      w /= static_cast<float>(rules.times_seen(slots, tables.rounds,
+                                               of_query(lanes.token, panel.token),
+                                               of_key(lanes.token, panel.token)));
+    }
+    if (rules.drops && rules.is_dropped(place, of_query(lanes.position, panel.position),
+                                        of_key(lanes.position, panel.position),
+                                        of_query(lanes.round, panel.round))) {
+      w = -w;
     }
     weights.value[row][lane] = w;
   }

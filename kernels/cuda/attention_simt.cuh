@@ -1,5 +1,4 @@
-// What both passes of the SIMT attention kernels start from: their inputs, and the tables that are
-// made of these first.
+// What both passes of the SIMT attention kernels start from.
 #pragma once
 
 #include <cmath>
@@ -9,76 +8,83 @@
 #include "kernels/cuda/attention_slots.cuh"
 #include "kernels/cuda/attention_tile.cuh"
 #include "kernels/cuda/chunk.cuh"
+#include "kernels/cuda/head_products.h"
 
 namespace reformer::cuda::simt {
-
-// ---- tables (attention_simt_tables.cu), in the workspace -------------------------------------
-
-/// [B, H, T]: a·b of each token and head in two activations.
-View make_head_dots(Runtime& runtime, const AttentionArgs& args, const View& a, const View& b);
-
-/// [B, H, T]: ‖q‖; absent if kLocal.
-View make_query_lengths(Runtime& runtime, const AttentionArgs& args);
-
-/// With correct_duplicates, where each token stands in every round.
-PairRules make_pair_rules(Runtime& runtime, const AttentionArgs& args);
-
-/// A Float32 array of the shape of an activation for sums over rounds: itself, if it is Float32.
-View make_sums(Runtime& runtime, const View& activation);
-
-// ---- inputs ----------------------------------------------------------------------------------
 
 /// Passed to kernels by value.
 template <typename E>
 struct Inputs {
-  Inputs(Runtime& runtime, const AttentionArgs& args)
-      : slots(args),
-        rules(make_pair_rules(runtime, args)),
-        query(args.query.data<E>()),
-        key(has_shared_query_key(args.pattern.kind) ? query : args.key.data<E>()),
-        value(args.value.data<E>()),
-        lengths(make_query_lengths(runtime, args).template data<float>()),
-        query_factor(query_scale(args.pattern)),
-        whole(whole_chunks(args.pattern.head_dim, kTokenChunk,
-                           {args.query.raw(), key, args.value.raw()})) {}
+  /// `key_lengths` from make_key_lengths(), absent if kLocal.
+  Inputs(const AttentionFrame& frame, const SlotTables& slot_tables, const View& key_lengths)
+      : tables(slot_tables),
+        pattern(frame.pattern),
+        width(static_cast<int>(frame.pattern.head_dim)),
+        rules(frame),
+        query(frame.query.data<E>()),
+        key(frame.key.data<E>()),
+        value(frame.value.data<E>()),
+        lengths(key_lengths.data<float>()),
+        query_factor(query_scale(frame.pattern)),
+        whole(whole_chunks(frame.pattern.head_dim, kTokenChunk,
+                           {frame.query.raw(), frame.key.raw(), frame.value.raw()})) {}
 
-  SlotMap slots;
+  SlotTables tables;
+  AttentionPattern pattern;
+  int width;  // D
   PairRules rules;
   const E* query;
   const E* key;
   const E* value;
-  const float* lengths;  // [B, H, T]: ‖q‖, if these are also the keys
+  const float* lengths;  // numbers: ‖q‖, if these are also the keys
   float query_factor;
   bool whole;  // all chunks of activations are whole and aligned
 
-  /// Index in [B, H, T].
-  __device__ int64_t token(int64_t sample_head, int32_t position) const {
-    return sample_head * slots.ring.length() + position;
+  __device__ int64_t number(const PairPlace& place, int token) const {
+    return RoundSlots(tables, place).number(token);
   }
 
   /// 1 / ‖k‖, or 0 for a key without direction.
-  __device__ float key_factor(int64_t token) const {
+  __device__ float key_factor(int64_t number) const {
     if (lengths == nullptr) return 1.0f;
-    const float length = lengths[token];
+    const float length = lengths[number];
     return length < kShortestKey ? 0.0f : 1.0f / length;
   }
 
+  __device__ TokenRows<E> rows(const E* activation, const PairPlace& place) const {
+    return TokenRows<E>(activation, width, place, whole);
+  }
+
   /// Fills the first `count` rows with the slots from `first` on, and the others with rows that are
-  /// not there. fill(row, token) then completes each query.
+  /// not there. fill(row, number) then completes each query.
   template <int kRows, typename Fill>
-  __device__ void load_rows(SlotRows<kRows>& rows, Side side, const TileBlock& block, int64_t first,
+  __device__ void load_rows(SlotRows<kRows>& rows, Side side, const PairPlace& place, int first,
                             int count, const Fill& fill) const {
     const int row = static_cast<int>(threadIdx.x);
     if (row >= kRows) return;
     rows.set_absent(row, side);
     if (row >= count) return;
-    const int64_t at =
-        token(block.sample_head, rows.set_slot(row, side, slots, block.sample_head, first + row));
+    const RoundSlots slots(tables, place);
+    const int64_t at = number(place, rows.set_slot(row, side, pattern, slots, first + row));
     if (side == Side::kKey) {
       rows.scale[row] = key_factor(at);
     } else {
       rows.scale[row] = query_factor;
       fill(row, at);
+    }
+  }
+
+  /// The same for the lanes of a block, and what they reach.
+  template <typename Fill>
+  __device__ void load_lanes(SlotRows<kLanes>& lanes, SlotReach<kLanes>& reach, Side side,
+                             const TileBlock& block, const Fill& fill) const {
+    load_rows(lanes, side, block.place, block.begin, block.count, fill);
+    const int row = static_cast<int>(threadIdx.x);
+    if (row >= kLanes) return;
+    if (row < block.count) {
+      reach.set(row, side, RoundSlots(tables, block.place), block.begin + row);
+    } else {
+      reach.set_absent(row);
     }
   }
 };
@@ -95,10 +101,40 @@ void with_tile_width(int64_t head_dim, const F& f) {
   }
 }
 
-/// Blocks for all slots of a round, and for all columns.
-inline dim3 tile_grid(const AttentionArgs& args, int width) {
-  return dim3(static_cast<unsigned>(TileBlock::blocks(args)),
-              static_cast<unsigned>(divide_up(args.pattern.head_dim, width)));
+/// Blocks for all own slots of all rounds, and for all columns.
+inline dim3 tile_grid(const AttentionFrame& frame, PairGroup pairs, int width) {
+  const int64_t columns = divide_up(frame.pattern.head_dim, width);
+  return dim3(static_cast<unsigned>(frame.blocks()), static_cast<unsigned>(pairs.count),
+              static_cast<unsigned>(columns * frame.pattern.rounds));
+}
+static_assert(kLanes == kBlockSlots);
+
+/// Calls f(E{}, group, key lengths) for all groups of pairs, each with a mark of the workspace.
+template <typename F>
+void for_groups(Runtime& runtime, const AttentionFrame& frame, const F& f) {
+  const Workspace::Mark mark(runtime.workspace());
+  const View lengths =
+      has_shared_query_key(frame.pattern.kind) ? make_key_lengths(runtime, frame) : View();
+  with_element_type(frame.query.dtype(), [&](auto element) {
+    for_pair_groups(frame.pairs(), frame.blocks() * frame.pattern.rounds, kBlocksPerGroup,
+                    [&](PairGroup pairs) {
+                      const Workspace::Mark group_mark(runtime.workspace());
+                      f(element, pairs, lengths);
+                    });
+  });
+}
+
+/// Results of the rounds of a group of pairs.
+inline View allocate_results(Runtime& runtime, const AttentionFrame& frame, PairGroup pairs,
+                             int64_t width) {
+  return runtime.workspace().allocate(DType::kFloat32, {pairs.count * frame.results(), width});
+}
+
+/// Slots of the tokens, as the row of CombineRoundsArgs.
+inline View slots_of_tokens(const AttentionFrame& frame, const SlotTables& tables,
+                            PairGroup pairs) {
+  return View(const_cast<int*>(tables.token_slot), DType::kInt32,
+              {pairs.count, frame.pattern.rounds, frame.length});
 }
 
 }  // namespace reformer::cuda::simt

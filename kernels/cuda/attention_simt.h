@@ -7,10 +7,10 @@
 
 namespace reformer::cuda {
 
-/// REQUIRES: shapes that attention() has checked.
+/// REQUIRES of all: shapes that the op has checked.
 void attention_simt(Runtime& runtime, const AttentionArgs& args);
-
-/// REQUIRES: shapes that attention_backward() has checked.
 void attention_simt_backward(Runtime& runtime, const AttentionBackwardArgs& args);
+void attention_part_simt(Runtime& runtime, const AttentionPartArgs& args);
+void attention_part_simt_backward(Runtime& runtime, const AttentionPartBackwardArgs& args);
 
 }  // namespace reformer::cuda

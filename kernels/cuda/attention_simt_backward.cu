@@ -2,7 +2,9 @@
 // one writer. In the first a block owns queries and adds up what they get from the keys they see;
 // in the second it owns keys and adds up what they get from the queries that see them. Both sweeps
 // are the same walk with the sides swapped. A side has two vectors for each token: a query and the
-// gradient of its output, or a unit key and its value.
+// gradient of its output, or a unit key and its value. Each round has gradients of its own; the
+// whole adds up parts (attention_combine.cu).
+#include "kernels/cuda/attention_combine.h"
 #include "kernels/cuda/attention_simt.cuh"
 #include "kernels/cuda/attention_simt.h"
 
@@ -13,12 +15,11 @@ namespace {
 template <typename E>
 struct BackwardTask {
   Inputs<E> in;
-  int round;
   float dropout_scale;
   const E* dout;
-  const float* lse;     // [B, H, T]
-  const float* deltas;  // [B, H, T]: dout·out
-  // Sums over rounds, [rows, H·D]:
+  const float* lse;     // numbers
+  const float* deltas;  // numbers: dout·out
+  // [pairs, R, own, D]:
   float* dquery;
   float* dkey;  // of the unit key, unless kLocal
   float* dvalue;
@@ -63,8 +64,7 @@ __device__ void differentiate(const TileProducts& g, const SlotRows<kLanes>& lan
   }
 }
 
-/// Adds the gradients of the lanes' vectors in this round. blockIdx.y: which kWidth columns of
-/// them.
+/// The gradients of the lanes' vectors in their round.
 template <typename E, int kWidth, Side kLaneSide>
 __global__ void __launch_bounds__(kTileThreads, kWidth <= 64 ? 3 : 2)
     add_gradients(BackwardTask<E> task) {
@@ -73,55 +73,38 @@ __global__ void __launch_bounds__(kTileThreads, kWidth <= 64 ? 3 : 2)
   extern __shared__ __align__(16) unsigned char shared_memory[];
   auto& tile = *reinterpret_cast<BackwardTile<kWidth>*>(shared_memory);
   const Inputs<E>& in = task.in;
-  const TileBlock block(in.slots, task.round);
-  const int thread = static_cast<int>(threadIdx.x);
-  in.load_rows(tile.lanes, kLaneSide, block, block.begin, block.count, [&](int row, int64_t token) {
-    tile.lanes.offset[row] = task.lse[token];
-    tile.lanes.delta[row] = task.deltas[token];
-  });
-  if (thread < kLanes) {
-    tile.reach.set(thread, kLaneSide, tile.lanes, in.slots, block.sample_head,
-                   block.begin + thread);
-  }
+  const TileBlock block(in.tables, in.width);
+  const auto load_query = [&](auto& rows, int row, int64_t number) {
+    rows.offset[row] = task.lse[number];
+    rows.delta[row] = task.deltas[number];
+  };
+  in.load_lanes(tile.lanes, tile.reach, kLaneSide, block,
+                [&](int row, int64_t number) { load_query(tile.lanes, row, number); });
   __syncthreads();
-  const SlotRange hull = tile.reach.hull();
-  const bool first_round = task.round == 0;
-  if (hull.empty() && !first_round) return;
-
-  const int column = static_cast<int>(blockIdx.y) * kWidth;
-  const TokenRows<E> queries(in.query, in.slots, block, in.whole);
-  const TokenRows<E> keys(in.key, in.slots, block, in.whole);
-  const TokenRows<E> douts(task.dout, in.slots, block, in.whole);
-  const TokenRows<E> values(in.value, in.slots, block, in.whole);
-  const TokenSums scored_token_sums(kOwnsKeys ? task.dkey : task.dquery, in.slots, block,
-                                    task.whole_sums);
-  const TokenSums valued_token_sums(task.dvalue, in.slots, block, task.whole_sums);
-  const SideVectors<E> scored_lanes{kOwnsKeys ? keys : queries, tile.lanes.position,
-                                    tile.lanes.scale};
-  const SideVectors<E> valued_lanes{kOwnsKeys ? values : douts, tile.lanes.position, nullptr};
-  const SideVectors<E> scored_panel{kOwnsKeys ? queries : keys, tile.panel.position,
-                                    tile.panel.scale};
-  const SideVectors<E> valued_panel{kOwnsKeys ? douts : values, tile.panel.position, nullptr};
+  const int2 hull = tile.reach.hull();
+  const int column = block.columns * kWidth;
+  const TokenRows<E> queries = in.rows(in.query, block.place);
+  const TokenRows<E> keys = in.rows(in.key, block.place);
+  const TokenRows<E> douts = in.rows(task.dout, block.place);
+  const TokenRows<E> values = in.rows(in.value, block.place);
+  const SideVectors<E> scored_lanes{kOwnsKeys ? keys : queries, tile.lanes.token, tile.lanes.scale};
+  const SideVectors<E> valued_lanes{kOwnsKeys ? values : douts, tile.lanes.token, nullptr};
+  const SideVectors<E> scored_panel{kOwnsKeys ? queries : keys, tile.panel.token, tile.panel.scale};
+  const SideVectors<E> valued_panel{kOwnsKeys ? douts : values, tile.panel.token, nullptr};
   const auto unchanged = [](int, float weight) { return weight; };
   LaneSums<kWidth> scored_sums;
   LaneSums<kWidth> valued_sums;
-  if (!first_round) {
-    scored_sums.load(scored_token_sums, tile.lanes.position, column);
-    if (kOwnsKeys) valued_sums.load(valued_token_sums, tile.lanes.position, column);
-  }
-  for (int64_t first = hull.begin; first < hull.end; first += kPanel) {
-    const int rows = static_cast<int>(min(hull.end - first, static_cast<int64_t>(kPanel)));
+  for (int first = hull.x; first < hull.y; first += kPanel) {
+    const int rows = min(hull.y - first, kPanel);
     // Nobody reads the panel of before: all are past the barrier before the last sums.
-    in.load_rows(tile.panel, kPanelSide, block, first, rows, [&](int row, int64_t token) {
-      tile.panel.offset[row] = task.lse[token];
-      tile.panel.delta[row] = task.deltas[token];
-    });
+    in.load_rows(tile.panel, kPanelSide, block.place, first, rows,
+                 [&](int row, int64_t number) { load_query(tile.panel, row, number); });
     const TileProducts scores = multiply_sides(scored_lanes, scored_panel, tile.slices);
-    weigh_pairs<kLaneSide>(scores, tile.lanes, tile.reach, tile.panel, static_cast<int32_t>(first),
-                           tile.weights);
+    weigh_pairs<kLaneSide>(scores, tile.lanes, tile.reach, tile.panel, first, tile.weights);
     if (in.rules.any()) {
       __syncthreads();
-      apply_rules<kLaneSide>(in.rules, in.slots, block, tile.lanes, tile.panel, rows, tile.weights);
+      apply_rules<kLaneSide>(in.rules, in.tables, block.place, tile.lanes, tile.panel, rows,
+                             tile.weights);
     }
     const TileProducts g = multiply_sides(valued_lanes, valued_panel, tile.slices);
     differentiate<kLaneSide>(g, tile.lanes, tile.panel, task.dropout_scale,
@@ -136,102 +119,95 @@ __global__ void __launch_bounds__(kTileThreads, kWidth <= 64 ? 3 : 2)
       valued_sums.add(tile.weights, tile.vectors, rows, unchanged);
     }
   }
-  scored_sums.store(scored_token_sums, tile.lanes.position, column);
-  if (kOwnsKeys) valued_sums.store(valued_token_sums, tile.lanes.position, column);
+  scored_sums.store(kOwnsKeys ? task.dkey : task.dquery, in.width, block, column, task.whole_sums);
+  if (kOwnsKeys) valued_sums.store(task.dvalue, in.width, block, column, task.whole_sums);
 }
 
-// ---- the end ---------------------------------------------------------------------------------
+// ---- shared queries and keys -----------------------------------------------------------------
 
+/// One warp for each own slot: the gradient of the unit key passes through its normalisation, and
+/// is added to that of the query. Grid (slots, pairs, rounds).
 template <typename E>
-struct Gradients {
-  E* dquery;
-  E* dkey;  // kLocal only
-  E* dvalue;
-};
-
-/// One warp for each row and head: sums become the gradients. With shared queries and keys, the
-/// gradient of the unit key passes through its normalisation, and a token that saw nobody else
-/// passes that of its output to its value.
-template <typename E>
-__global__ void __launch_bounds__(kTileThreads)
-    finish_gradients(BackwardTask<E> task, int64_t count, Gradients<E> gradients) {
+__global__ void __launch_bounds__(kTileThreads) add_key_gradients(BackwardTask<E> task) {
   const Inputs<E>& in = task.in;
-  const int64_t index =
-      static_cast<int64_t>(blockIdx.x) * (kTileThreads / kWarp) + threadIdx.x / kWarp;
-  if (index >= count) return;
-  const int64_t heads = in.slots.pattern.heads;
-  const int64_t width = in.slots.pattern.head_dim;
-  const int64_t length = in.slots.ring.length();
-  const int64_t row = index / heads;
-  const int64_t token =
-      in.token(row / length * heads + index % heads, static_cast<int32_t>(row % length));
-  const int64_t begin = index * width + threadIdx.x % kWarp;
-  const int64_t end = (index + 1) * width;
-  if (gradients.dkey != nullptr) {
-    for (int64_t i = begin; i < end; i += kWarp) {
-      store(gradients.dquery + i, task.dquery[i]);
-      store(gradients.dkey + i, task.dkey[i]);
-      store(gradients.dvalue + i, task.dvalue[i]);
-    }
-    return;
-  }
-  const float factor = in.key_factor(token);
+  const PairPlace place(in.tables, in.width, static_cast<int>(blockIdx.z));
+  const int slot = in.tables.own_begin + static_cast<int>(blockIdx.x) * (kTileThreads / kWarp) +
+                   static_cast<int>(threadIdx.x) / kWarp;
+  if (slot >= in.tables.own_end) return;
+  const int row = RoundSlots(in.tables, place).row(slot);
+  const int token = row < 0 ? ~row : row;
+  const float factor = in.key_factor(in.number(place, token));
+  const E* const key = in.key + place.activation + static_cast<int64_t>(token) * place.stride;
+  const int64_t result = (place.results + slot) * in.width;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
   float along = 0;
-  for (int64_t i = begin; i < end; i += kWarp) {
-    along = __fmaf_rn(task.dkey[i], factor * load(in.query + i), along);
+  for (int i = lane; i < in.width; i += kWarp) {
+    along = __fmaf_rn(task.dkey[result + i], factor * load(key + i), along);
   }
   along = warp_sum(along);
-  const bool alone = task.lse[token] == kSelfScore;
-  for (int64_t i = begin; i < end; i += kWarp) {
-    const float across = __fmaf_rn(-along, factor * load(in.query + i), task.dkey[i]);
-    store(gradients.dquery + i, __fmaf_rn(across, factor, task.dquery[i]));
-    store(gradients.dvalue + i, task.dvalue[i] + (alone ? load(task.dout + i) : 0.0f));
+  for (int i = lane; i < in.width; i += kWarp) {
+    const float across = __fmaf_rn(-along, factor * load(key + i), task.dkey[result + i]);
+    task.dquery[result + i] = __fmaf_rn(across, factor, task.dquery[result + i]);
   }
 }
 
-template <typename E, int kWidth, Side kLaneSide>
-void sweep(Runtime& runtime, const AttentionArgs& args, BackwardTask<E> task) {
-  for (int round = 0; round < static_cast<int>(args.pattern.rounds); ++round) {
-    task.round = round;
-    launch(runtime, add_gradients<E, kWidth, kLaneSide>, tile_grid(args, kWidth),
-           dim3(kTileThreads), sizeof(BackwardTile<kWidth>), task);
-  }
-}
+// ---- host ------------------------------------------------------------------------------------
+
+/// Where the gradients of a group go, [pairs, R, own, D]; dkey if kLocal only.
+struct GroupGradients {
+  View dquery;
+  View dkey;
+  View dvalue;
+};
+
+/// Outputs' gradients, and numbers as AttentionFrame says.
+struct OutputGradients {
+  View dout;
+  View lse;
+  View deltas;
+};
 
 template <typename E>
-void differentiate_attention(Runtime& runtime, const AttentionBackwardArgs& args) {
-  const AttentionArgs& forward = args.forward;
-  const AttentionPattern& pattern = forward.pattern;
-  const bool shared = has_shared_query_key(pattern.kind);
-  const View dquery = make_sums(runtime, args.dquery);
-  const View dvalue = make_sums(runtime, args.dvalue);
-  const View dkey = shared ? runtime.workspace().allocate(DType::kFloat32, args.dquery.shape())
-                           : make_sums(runtime, args.dkey);
-  BackwardTask<E> task{
-      .in = Inputs<E>(runtime, forward),
-      .round = 0,
-      .dropout_scale = forward.dropout.enabled() ? forward.dropout.scale() : 1.0f,
-      .dout = args.dout.data<E>(),
-      .lse = forward.lse.data<float>(),
-      .deltas = make_head_dots(runtime, forward, args.dout, forward.out).template data<float>(),
-      .dquery = dquery.data<float>(),
-      .dkey = dkey.data<float>(),
-      .dvalue = dvalue.data<float>(),
-      .whole_sums = whole_chunks(pattern.head_dim, 4, {dquery.raw(), dkey.raw(), dvalue.raw()})};
-  task.in.whole = task.in.whole && whole_chunks(pattern.head_dim, kTokenChunk, {args.dout.raw()});
-  with_tile_width(pattern.head_dim, [&](auto width) {
-    sweep<E, width, Side::kQuery>(runtime, forward, task);
-    sweep<E, width, Side::kKey>(runtime, forward, task);
+void differentiate_group(Runtime& runtime, const AttentionFrame& frame, PairGroup pairs,
+                         const Inputs<E>& inputs, const OutputGradients& outputs,
+                         const GroupGradients& gradients) {
+  const int64_t width = frame.pattern.head_dim;
+  const bool shared = has_shared_query_key(frame.pattern.kind);
+  const View dkey = shared ? allocate_results(runtime, frame, pairs, width) : gradients.dkey;
+  BackwardTask<E> task{.in = inputs,
+                       .dropout_scale = frame.dropout.scale(),
+                       .dout = outputs.dout.data<E>(),
+                       .lse = outputs.lse.data<float>(),
+                       .deltas = outputs.deltas.data<float>(),
+                       .dquery = gradients.dquery.data<float>(),
+                       .dkey = dkey.data<float>(),
+                       .dvalue = gradients.dvalue.data<float>(),
+                       .whole_sums = whole_chunks(
+                           width, 4, {gradients.dquery.raw(), dkey.raw(), gradients.dvalue.raw()})};
+  task.in.whole = task.in.whole && whole_chunks(width, kTokenChunk, {outputs.dout.raw()});
+  with_tile_width(width, [&](auto tile_width) {
+    const auto sweep = [&](void (*kernel)(BackwardTask<E>)) {
+      launch(runtime, kernel, tile_grid(frame, pairs, tile_width), dim3(kTileThreads),
+             sizeof(BackwardTile<tile_width>), task);
+    };
+    sweep(add_gradients<E, tile_width, Side::kQuery>);
+    sweep(add_gradients<E, tile_width, Side::kKey>);
   });
-  // Float32 sums of kLocal are the gradients.
-  if (!shared && dquery.raw() == args.dquery.raw()) return;
-  const int64_t count = forward.layout.rows() * pattern.heads;
-  const Gradients<E> gradients{.dquery = args.dquery.data<E>(),
-                               .dkey = args.dkey.data<E>(),
-                               .dvalue = args.dvalue.data<E>()};
-  launch(runtime, finish_gradients<E>,
-         dim3(static_cast<unsigned>(divide_up(count, kTileThreads / kWarp))), dim3(kTileThreads), 0,
-         task, count, gradients);
+  if (!shared) return;
+  launch(runtime, add_key_gradients<E>,
+         dim3(static_cast<unsigned>(divide_up(frame.own.size(), kTileThreads / kWarp)),
+              static_cast<unsigned>(pairs.count), static_cast<unsigned>(frame.pattern.rounds)),
+         dim3(kTileThreads), 0, task);
+}
+
+/// differentiate(E{}, group, tables, key lengths) for all groups.
+template <typename F>
+void for_backward_groups(Runtime& runtime, const AttentionFrame& frame, const F& differentiate) {
+  for_groups(runtime, frame, [&](auto element, PairGroup pairs, const View& lengths) {
+    const SlotTables tables =
+        make_slot_tables(runtime, frame, pairs, {.seeing = true, .token_slot = !frame.is_part});
+    differentiate(pairs, tables, Inputs<decltype(element)>(frame, tables, lengths));
+  });
 }
 
 }  // namespace
@@ -239,9 +215,49 @@ void differentiate_attention(Runtime& runtime, const AttentionBackwardArgs& args
 
 void attention_simt_backward(Runtime& runtime, const AttentionBackwardArgs& args) {
   const Workspace::Mark mark(runtime.workspace());
-  with_element_type(args.forward.query.dtype(), [&](auto element) {
-    simt::differentiate_attention<decltype(element)>(runtime, args);
-  });
+  const AttentionFrame frame(args.forward);
+  const View deltas = make_deltas(runtime, args);
+  simt::for_backward_groups(
+      runtime, frame, [&](PairGroup pairs, const SlotTables& tables, const auto& inputs) {
+        const auto results = [&] {
+          return simt::allocate_results(runtime, frame, pairs, frame.pattern.head_dim);
+        };
+        const simt::GroupGradients parts{.dquery = results(),
+                                         .dkey = args.dkey.defined() ? results() : View(),
+                                         .dvalue = results()};
+        simt::differentiate_group(runtime, frame, pairs, inputs,
+                                  {.dout = args.dout, .lse = args.forward.lse, .deltas = deltas},
+                                  parts);
+        combine_gradients_of(runtime,
+                             {.layout = args.forward.layout,
+                              .pattern = frame.pattern,
+                              .row = simt::slots_of_tokens(frame, tables, pairs),
+                              .query_parts = parts.dquery,
+                              .key_parts = parts.dkey,
+                              .value_parts = parts.dvalue,
+                              .dout = args.dout,
+                              .lse = args.forward.lse,
+                              .dquery = args.dquery,
+                              .dkey = args.dkey,
+                              .dvalue = args.dvalue},
+                             pairs, frame.results());
+      });
+}
+
+void attention_part_simt_backward(Runtime& runtime, const AttentionPartBackwardArgs& args) {
+  const AttentionFrame frame(args.forward);
+  simt::for_backward_groups(
+      runtime, frame, [&](PairGroup pairs, const SlotTables&, const auto& inputs) {
+        const auto of_group = [&](const View& gradients) {
+          return gradients.defined() ? gradients.rows(pairs.first, pairs.first + pairs.count)
+                                     : View();
+        };
+        simt::differentiate_group(runtime, frame, pairs, inputs,
+                                  {.dout = args.dout, .lse = args.lse, .deltas = args.delta},
+                                  {.dquery = of_group(args.dquery),
+                                   .dkey = of_group(args.dkey),
+                                   .dvalue = of_group(args.dvalue)});
+      });
 }
 
 }  // namespace reformer::cuda

@@ -25,50 +25,40 @@ inline constexpr int kLaneThreads = kLanes / 4;
 static_assert(kTileThreads / kLaneThreads * 4 == kPanel);
 inline constexpr int kTokenChunk = kChunk<__nv_bfloat16>;
 
-/// The lanes of one block: consecutive slots of one sample, head and round.
+/// The lanes of one block: consecutive slots of one pair and round. Grid (blocks of slots, pairs,
+/// rounds of each group of columns).
 struct TileBlock {
-  __device__ TileBlock(const SlotMap& slots, int round) {
-    const int64_t length = slots.ring.length();
-    const int64_t tiles = (length + kLanes - 1) / kLanes;
-    const int64_t first = blockIdx.x % tiles * kLanes;
-    sample_head = blockIdx.x / tiles;
-    sample = sample_head / slots.pattern.heads;
-    head = static_cast<int>(sample_head % slots.pattern.heads);
-    begin = round * length + first;
-    count = static_cast<int>(min(static_cast<int64_t>(kLanes), length - first));
-  }
+  __device__ TileBlock(const SlotTables& tables, int head_dim)
+      : place(tables, head_dim, static_cast<int>(blockIdx.z) % tables.rounds),
+        columns(static_cast<int>(blockIdx.z) / tables.rounds),
+        begin(tables.own_begin + static_cast<int>(blockIdx.x) * kLanes),
+        count(min(kLanes, tables.own_end - begin)) {}
 
-  static int64_t blocks(const AttentionArgs& args) {
-    return args.layout.samples * args.pattern.heads * divide_up(args.layout.length, kLanes);
-  }
-
-  int64_t sample_head;
-  int64_t sample;
-  int head;
-  int64_t begin;  // slots count through all rounds
+  PairPlace place;
+  int columns;  // which group of them
+  int begin;
   int count;
 };
 
-/// The vectors of the tokens of one sample and head in an activation [rows, H·D].
+/// The vectors of the tokens of one pair in an activation [rows, H·D].
 template <typename E>
 struct TokenRows {
-  __device__ TokenRows(const E* activation, const SlotMap& slots, const TileBlock& block,
-                       bool all_whole)
-      : width(static_cast<int>(slots.pattern.head_dim)),
-        stride(slots.pattern.heads * slots.pattern.head_dim),
-        base(activation + block.sample * slots.ring.length() * stride + block.head * width),
+  __device__ TokenRows(const E* activation, int head_dim, const PairPlace& place, bool all_whole)
+      : width(head_dim),
+        stride(place.stride),
+        base(activation + place.activation),
         whole(all_whole) {}
 
   /// Elements [column, column + kTokenChunk) of a token's vector; 0 beyond its end, and of
   /// kNoToken.
-  __device__ void load_chunk(int32_t position, int column, float (&chunk)[kTokenChunk]) const {
-    const int left = position == kNoToken ? 0 : width - column;
-    cuda::load_chunk(base + position * stride + column, left, whole && left > 0, chunk);
+  __device__ void load_chunk(int32_t token, int column, float (&chunk)[kTokenChunk]) const {
+    const int left = token == kNoToken ? 0 : width - column;
+    cuda::load_chunk(base + token * stride + column, left, whole && left > 0, chunk);
   }
 
   int width;
   int64_t stride;
-  const E* base;  // the vector of position 0
+  const E* base;  // the vector of row 0
   bool whole;     // chunks are whole and aligned
 };
 
@@ -78,18 +68,25 @@ struct TileSlices {
   alignas(16) float panel[kSlice][kPanel + 4];
 };
 
-/// Rows as TokenRows has them, times scales[row] unless that is null, to [column, row].
+/// One vector for each row of a side, and its scales.
+template <typename E>
+struct SideVectors {
+  TokenRows<E> rows;
+  const int32_t* tokens;
+  const float* scales;  // or null
+};
+
+/// Columns from `first` on, times the scale, to [column, row].
 template <int kRows, int kPitch, typename E>
-__device__ void stage_slice(const TokenRows<E>& tokens, const int32_t* positions,
-                            const float* scales, int first, float (*slice)[kPitch]) {
+__device__ void stage_slice(const SideVectors<E>& side, int first, float (*slice)[kPitch]) {
   constexpr int kChunks = kRows * kSlice / kTokenChunk;
   static_assert(kChunks % kTileThreads == 0);
   for (int i = static_cast<int>(threadIdx.x); i < kChunks; i += kTileThreads) {
     const int row = i % kRows;
     const int column = i / kRows * kTokenChunk;
     float chunk[kTokenChunk];
-    tokens.load_chunk(positions[row], first + column, chunk);
-    const float scale = scales == nullptr ? 1.0f : scales[row];
+    side.rows.load_chunk(side.tokens[row], first + column, chunk);
+    const float scale = side.scales == nullptr ? 1.0f : side.scales[row];
 #pragma unroll
     for (int k = 0; k < kTokenChunk; ++k) slice[column + k][row] = scale * chunk[k];
   }
@@ -120,25 +117,17 @@ struct TileProducts {
   }
 };
 
-/// One vector for each row of a side, and its scales.
-template <typename E>
-struct SideVectors {
-  TokenRows<E> tokens;
-  const int32_t* positions;
-  const float* scales;  // or null
-};
-
 /// Products of the vectors of both sides. The whole block calls it; the slices may still be read by
 /// others before, and are afterwards.
 template <typename E>
 __device__ TileProducts multiply_sides(const SideVectors<E>& lanes, const SideVectors<E>& panel,
                                        TileSlices& slices) {
   TileProducts products;
-  const int width = lanes.tokens.width;
+  const int width = lanes.rows.width;
   for (int first = 0; first < width; first += kSlice) {
     __syncthreads();
-    stage_slice<kLanes>(lanes.tokens, lanes.positions, lanes.scales, first, slices.lanes);
-    stage_slice<kPanel>(panel.tokens, panel.positions, panel.scales, first, slices.panel);
+    stage_slice<kLanes>(lanes, first, slices.lanes);
+    stage_slice<kPanel>(panel, first, slices.panel);
     __syncthreads();
     products.add(slices, min(kSlice, width - first));
   }
@@ -172,7 +161,7 @@ struct TileVectors {
       const int row = i / kChunksOfRow;
       const int column = i % kChunksOfRow * kTokenChunk;
       float chunk[kTokenChunk];
-      side.tokens.load_chunk(side.positions[row], first + column, chunk);
+      side.rows.load_chunk(side.tokens[row], first + column, chunk);
       const float scale = side.scales == nullptr ? 1.0f : side.scales[row];
 #pragma unroll
       for (int k = 0; k < kTokenChunk; k += 4) {
@@ -181,20 +170,6 @@ struct TileVectors {
       }
     }
   }
-};
-
-/// Sums for the tokens of one sample and head in a Float32 array [rows, H·D].
-struct TokenSums {
-  __device__ TokenSums(float* sums, const SlotMap& slots, const TileBlock& block, bool all_whole)
-      : width(static_cast<int>(slots.pattern.head_dim)),
-        stride(slots.pattern.heads * slots.pattern.head_dim),
-        base(sums + block.sample * slots.ring.length() * stride + block.head * width),
-        whole(all_whole) {}
-
-  int width;
-  int64_t stride;
-  float* base;  // of position 0
-  bool whole;   // groups of 4 columns are whole and aligned
 };
 
 /// A thread's part of kWidth columns of sums for the lanes.
@@ -234,51 +209,26 @@ struct LaneSums {
     }
   }
 
-  /// Adds what `sums` has for the lanes in columns from `first` on.
-  __device__ void load(const TokenSums& sums, const int32_t* positions, int first) {
-    for_groups(sums, positions, first, [&](const float* from, int left, float* group) {
-      if (sums.whole) {
-        const float4 loaded = *reinterpret_cast<const float4*>(from);
-        group[0] += loaded.x;
-        group[1] += loaded.y;
-        group[2] += loaded.z;
-        group[3] += loaded.w;
-      } else {
-#pragma unroll
-        for (int j = 0; j < 4; ++j) group[j] += j < left ? from[j] : 0.0f;
-      }
-    });
-  }
-
-  __device__ void store(const TokenSums& sums, const int32_t* positions, int first) {
-    for_groups(sums, positions, first, [&](float* to, int left, const float* group) {
-      if (sums.whole) {
-        *reinterpret_cast<float4*>(to) = make_float4(group[0], group[1], group[2], group[3]);
-      } else {
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-          if (j < left) to[j] = group[j];
-        }
-      }
-    });
-  }
-
- private:
-  /// body(address of a group's first column, columns left from there, group) for all groups.
-  template <typename Body>
-  __device__ void for_groups(const TokenSums& sums, const int32_t* positions, int first,
-                             const Body& body) {
+  /// Writes columns from `first` on of the results of a block, [pairs, R, own, width]. `whole`:
+  /// groups of 4 columns are whole and aligned.
+  __device__ void store(float* results, int width, const TileBlock& block, int first,
+                        bool whole) const {
     const int lane = TileProducts::first_lane();
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int32_t position = positions[lane + i];
-      if (position == kNoToken) continue;
+      if (lane + i >= block.count) continue;
+      float* const result = results + (block.place.results + block.begin + lane + i) * width;
 #pragma unroll
       for (int group = 0; group < kGroups; ++group) {
-        const int left = sums.width - first - column(group);
-        if (left <= 0) continue;
-        body(sums.base + position * sums.stride + first + column(group), left,
-             &value[i][4 * group]);
+        const int at = first + column(group);
+        const float* const sums = &value[i][4 * group];
+        if (whole && at < width) {
+          *reinterpret_cast<float4*>(result + at) = make_float4(sums[0], sums[1], sums[2], sums[3]);
+        }
+#pragma unroll
+        for (int j = 0; j < 4 && !whole; ++j) {
+          if (at + j < width) result[at + j] = sums[j];
+        }
       }
     }
   }

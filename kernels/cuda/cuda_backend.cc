@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "kernels/core/errors.h"
+#include "kernels/cuda/attention_frame.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/runtime.h"
 
@@ -76,6 +77,7 @@ class CudaBackend final : public Backend {
 
   void* stream() const override { return runtime_.stream(); }
 
+  bool computes() const override { return runtime_.computes(); }
   std::string numeric_identity() const override {
     return fmt::format("cuda/{}/sm_{}/cublaslt-{}", runtime_.name(), runtime_.compute_capability(),
                        cublasLtGetVersion());
@@ -142,6 +144,22 @@ class CudaBackend final : public Backend {
     cuda::attention_backward(runtime_, args);
   }
   void attend_cached(const AttendCachedArgs& args) override { cuda::attend_cached(runtime_, args); }
+
+  int64_t slot_block() const override { return cuda::kBlockSlots; }
+  void attention_part(const AttentionPartArgs& args) override {
+    cuda::attention_part(runtime_, args);
+  }
+  void attention_part_backward(const AttentionPartBackwardArgs& args) override {
+    cuda::attention_part_backward(runtime_, args);
+  }
+  void combine_rounds(const CombineRoundsArgs& args) override {
+    cuda::combine_rounds(runtime_, args);
+  }
+  void combine_gradients(const CombineGradientsArgs& args) override {
+    cuda::combine_gradients(runtime_, args);
+  }
+  void head_products(const HeadProductsArgs& args) override { cuda::head_products(runtime_, args); }
+  void gather_rows(const GatherRowsArgs& args) override { cuda::gather_rows(runtime_, args); }
 
   void sum_of_squares(const SumOfSquaresArgs& args) override {
     cuda::sum_of_squares(runtime_, args);

@@ -113,6 +113,9 @@ __device__ __forceinline__ float upper_half(uint32_t pair) {
   return __uint_as_float(pair & 0xffff0000u);
 }
 
+inline constexpr float kLog2E = 1.4426950408889634f;
+inline constexpr float kLn2 = 0.6931471805599453f;
+
 /// 2^x; exact at 0.
 __device__ __forceinline__ float exp2_approximate(float x) {
   float y;

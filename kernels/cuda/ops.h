@@ -40,6 +40,18 @@ void bucket_sort(Runtime& runtime, const BucketSortArgs& args);
 // case (attention_simt*.cu)
 void attention(Runtime& runtime, const AttentionArgs& args);
 void attention_backward(Runtime& runtime, const AttentionBackwardArgs& args);
+void attention_part(Runtime& runtime, const AttentionPartArgs& args);
+void attention_part_backward(Runtime& runtime, const AttentionPartBackwardArgs& args);
+
+// attention_combine.cu
+void combine_rounds(Runtime& runtime, const CombineRoundsArgs& args);
+void combine_gradients(Runtime& runtime, const CombineGradientsArgs& args);
+
+// head_products.cu
+void head_products(Runtime& runtime, const HeadProductsArgs& args);
+
+// gather_rows.cu
+void gather_rows(Runtime& runtime, const GatherRowsArgs& args);
 
 // attention_cached.cu
 void attend_cached(Runtime& runtime, const AttendCachedArgs& args);

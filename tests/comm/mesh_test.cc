@@ -13,7 +13,7 @@ namespace reformer {
 namespace {
 
 TEST(MeshTest, OneRankIsAGridOfOne) {
-  const Mesh mesh = make_mesh(0, 1, 1);
+  const Mesh mesh = make_mesh(0, 1, 1, 1);
   EXPECT_EQ(mesh.data_size, 1);
   EXPECT_EQ(mesh.sequence_size, 1);
   EXPECT_EQ(mesh.data_rank, 0);
@@ -26,7 +26,7 @@ TEST(MeshTest, EveryPlaceIsTakenOnceAndNeighboursShareASequence) {
       if (size % sequence_size != 0) continue;
       std::set<std::pair<int, int>> places;
       for (int rank = 0; rank < size; ++rank) {
-        const Mesh mesh = make_mesh(rank, size, sequence_size);
+        const Mesh mesh = make_mesh(rank, size, sequence_size, 1);
         EXPECT_EQ(mesh.sequence_size, sequence_size);
         EXPECT_EQ(mesh.data_size * mesh.sequence_size, size);
         EXPECT_EQ(mesh.data_rank * mesh.sequence_size + mesh.sequence_rank, rank);
@@ -42,7 +42,7 @@ TEST(MeshTest, EveryPlaceIsTakenOnceAndNeighboursShareASequence) {
 TEST(MeshTest, ACountThatDoesNotDivideIsRefusedWithThoseThatDo) {
   for (int sequence_size : {-1, 0, 4, 5, 7, 12}) {
     try {
-      make_mesh(0, 6, sequence_size);
+      make_mesh(0, 6, sequence_size, 1);
       ADD_FAILURE() << sequence_size << " was accepted";
     } catch (const CommError& error) {
       const std::string count = std::to_string(sequence_size);
@@ -53,8 +53,8 @@ TEST(MeshTest, ACountThatDoesNotDivideIsRefusedWithThoseThatDo) {
 }
 
 TEST(MeshDeathTest, ARankOutsideTheGridIsABug) {
-  EXPECT_DEATH(make_mesh(2, 2, 1), "rank < size");
-  EXPECT_DEATH(make_mesh(-1, 2, 1), "0 <= rank");
+  EXPECT_DEATH(make_mesh(2, 2, 1, 1), "rank < size");
+  EXPECT_DEATH(make_mesh(-1, 2, 1, 1), "0 <= rank");
 }
 
 }  // namespace

@@ -102,13 +102,14 @@ TEST_F(ArenaTest, KeepsThePeakAndItsUsage) {
                                            {MemoryUse::kSlots, 1024}}));
 }
 
-TEST_F(ArenaTest, UsageAddsUpToThePeak) {
+TEST(ArenaUsageTest, AddsUpToThePeak) {
+  Arena arena(nullptr, 1 << 20);
   for (int use = 0; use < kMemoryUses; ++use)
-    bytes(1 + 256 * (use % 3), static_cast<MemoryUse>(use));
+    arena.allocate(DType::kUint8, {1 + 256 * (use % 3)}, static_cast<MemoryUse>(use));
   size_t sum = 0;
-  for (const size_t part : arena_.usage_at_peak()) sum += part;
-  EXPECT_EQ(sum, arena_.peak());
-  EXPECT_EQ(arena_.usage_at_peak()[static_cast<size_t>(MemoryUse::kOptimizer)], 3u * 256);
+  for (const size_t part : arena.usage_at_peak()) sum += part;
+  EXPECT_EQ(sum, arena.peak());
+  EXPECT_EQ(arena.usage_at_peak()[static_cast<size_t>(MemoryUse::kOptimizer)], 3u * 256);
 }
 
 TEST_F(ArenaTest, ThrowsWhenFullAndGoesOn) {
@@ -156,8 +157,9 @@ TEST(Arena, PlanningCountsWithoutMemory) {
   Arena arena(nullptr, kCapacity);
   const View first = arena.allocate(DType::kFloat32, {1 << 20, 1 << 20}, MemoryUse::kParameters);
   const View second = arena.allocate(DType::kInt64, {1}, MemoryUse::kGradients);
-  EXPECT_TRUE(first.defined());
-  EXPECT_TRUE(second.defined());
+  EXPECT_TRUE(first.defined() && is_planned(first));
+  EXPECT_TRUE(second.defined() && is_planned(second));
+  EXPECT_FALSE(is_planned(View()) || is_planned(Tensor(DType::kUint8, {1}).view()));
   EXPECT_EQ(reinterpret_cast<uintptr_t>(first.raw()) % 256, 0u);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(second.raw()) - reinterpret_cast<uintptr_t>(first.raw()),
             size_t{1} << 42);

@@ -208,20 +208,12 @@ class BitsTest : public ::testing::TestWithParam<KindAndWidth> {
   }
 };
 
-std::vector<std::pair<std::string, Tensor AttentionProblem::*>> results() {
-  return {{"out", &AttentionProblem::out},
-          {"lse", &AttentionProblem::lse},
-          {"dquery", &AttentionProblem::dquery},
-          {"dkey", &AttentionProblem::dkey},
-          {"dvalue", &AttentionProblem::dvalue}};
-}
-
 TEST_P(BitsTest, DoNotDependOnThreads) {
   AttentionProblem one(config());
   AttentionProblem three(config());
   one.run(1);
   three.run(3);
-  for (const auto& [name, result] : results()) {
+  for (const auto& [name, result] : testing::attention_results()) {
     EXPECT_TRUE(testing::same_bits((one.*result).view(), (three.*result).view())) << name;
   }
 }
@@ -248,7 +240,7 @@ TEST_P(BitsTest, DoNotDependOnTheGroupingOfTheBatch) {
     }
     backend->attention(forward);
     backend->attention_backward(args);
-    for (const auto& [name, result] : results()) {
+    for (const auto& [name, result] : testing::attention_results()) {
       View expected = (batch.*result).view();
       View actual = (same.*result).view();
       take(expected);

@@ -20,6 +20,7 @@ struct AttentionCase {
   int64_t samples = 1;
   int64_t length = 1;
   int64_t first_sample = 0;
+  int64_t first_head = 0;
   int64_t num_buckets = 4;    // random buckets; length or more: every token in its own
   float query_deviation = 1;  // ‖q‖ is about this times √D
   double masked = 0;          // share of masked tokens; with any, position 0 of sample 0 is one
@@ -66,6 +67,7 @@ class AttentionProblem {
                        .length = config_.length,
                        .first_sample = config_.first_sample},
             .pattern = config_.pattern,
+            .first_head = config_.first_head,
             .dropout = {.rate = config_.dropout, .key = {.lo = 12, .hi = 345}},
             .query = query.view(),
             .key = key.view(),
@@ -140,5 +142,14 @@ class AttentionProblem {
   AttentionCase config_;
   int64_t num_buckets_ = 1;
 };
+
+/// The results of both passes, by name.
+inline std::vector<std::pair<std::string, Tensor AttentionProblem::*>> attention_results() {
+  return {{"out", &AttentionProblem::out},
+          {"lse", &AttentionProblem::lse},
+          {"dquery", &AttentionProblem::dquery},
+          {"dkey", &AttentionProblem::dkey},
+          {"dvalue", &AttentionProblem::dvalue}};
+}
 
 }  // namespace reformer::testing

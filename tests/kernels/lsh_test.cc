@@ -246,5 +246,52 @@ TEST(SlotRingTest, QueriesSeeingIsTheInverse) {
   }
 }
 
+/// Whatever own slots see or are seen from, in any round.
+TEST(SlotsAroundTest, HoldAllThatOwnSlotsMeet) {
+  constexpr int64_t kLength = 11;
+  for (const AttentionKind kind : {AttentionKind::kStrict, AttentionKind::kChunked,
+                                   AttentionKind::kLocal, AttentionKind::kFull}) {
+    for (const bool causal : {true, false}) {
+      for (const int64_t chunk : {1, 3, 5, 20}) {
+        const int64_t rounds = is_hashed(kind) ? 3 : 1;
+        const AttentionPattern pattern = pattern_of(kind, causal, rounds, chunk);
+        const SlotRing ring(pattern, kLength);
+        for (int64_t begin = 0; begin < kLength; ++begin) {
+          for (int64_t end = begin + 1; end <= kLength; ++end) {
+            const SlotRange around = slots_around(pattern, ring, {begin, end});
+            EXPECT_EQ(intersection(around, {begin, end}), (SlotRange{begin, end}));
+            for (int64_t round = 0; round < rounds; ++round) {
+              const int64_t base = round * kLength;
+              for (int64_t slot = base + begin; slot < base + end; ++slot) {
+                const SlotRange bucket{base, base + kLength};
+                for (const SlotRange met : {keys_seen_from(pattern, ring, slot, bucket),
+                                            queries_seeing(pattern, ring, slot, bucket)}) {
+                  if (met.empty()) continue;
+                  EXPECT_LE(base + around.begin, met.begin);
+                  EXPECT_GE(base + around.end, met.end);
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(SlotsAroundTest, AreWholeChunksOrAWindow) {
+  const AttentionPattern chunked = pattern_of(AttentionKind::kChunked, true, 2, 4);
+  const SlotRing ring(chunked, 10);
+  EXPECT_EQ(slots_around(chunked, ring, {5, 6}), (SlotRange{0, 10}));
+  EXPECT_EQ(slots_around(chunked, ring, {0, 1}), (SlotRange{-2, 8}));  // around the end of the ring
+  EXPECT_EQ(slots_around(chunked, ring, {9, 10}), (SlotRange{4, 14}));
+  const AttentionPattern local = pattern_of(AttentionKind::kLocal, true, 1, 4);
+  EXPECT_EQ(slots_around(local, SlotRing(local, 10), {0, 4}), (SlotRange{0, 8}));
+  const AttentionPattern strict = pattern_of(AttentionKind::kStrict, true, 2, 3);
+  EXPECT_EQ(slots_around(strict, SlotRing(strict, 10), {5, 6}), (SlotRange{2, 9}));
+  EXPECT_EQ(slots_around(strict, SlotRing(strict, 10), {0, 9}), (SlotRange{0, 10}));
+  EXPECT_TRUE(slots_around(strict, SlotRing(strict, 10), {7, 7}).empty());
+}
+
 }  // namespace
 }  // namespace reformer

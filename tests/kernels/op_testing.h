@@ -28,6 +28,10 @@ class Random {
   int64_t integer(int64_t low, int64_t high) {
     return std::uniform_int_distribution<int64_t>(low, high)(engine_);
   }
+  template <typename T>
+  void shuffle(std::vector<T>& values) {
+    std::shuffle(values.begin(), values.end(), engine_);
+  }
   bool chance(double probability) { return std::bernoulli_distribution(probability)(engine_); }
 
   /// Float32 tensor of independent normal numbers.

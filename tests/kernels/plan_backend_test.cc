@@ -146,6 +146,50 @@ TEST(PlanBackend, OpsTouchNoMemory) {
   backend->attention(attention);
   backend->attention_backward(
       {.forward = attention, .dout = floats(), .dquery = floats(), .dkey = {}, .dvalue = floats()});
+  const AttentionPartArgs part{.pattern = {},
+                               .length = 8,
+                               .own = {0, 8},
+                               .dropout = {},
+                               .query = floats(),
+                               .key = {},
+                               .value = floats(),
+                               .position = tokens,
+                               .row = tokens,
+                               .bucket_begin = tokens,
+                               .slot_in = {},
+                               .sums = floats(),
+                               .weights = floats()};
+  backend->attention_part(part);
+  backend->attention_part_backward({.forward = part,
+                                    .dout = floats(),
+                                    .lse = floats(),
+                                    .delta = floats(),
+                                    .dquery = floats(),
+                                    .dkey = {},
+                                    .dvalue = floats()});
+  backend->combine_rounds({.layout = layout,
+                           .pattern = {},
+                           .dropout = {},
+                           .row = tokens,
+                           .sums = floats(),
+                           .weights = floats(),
+                           .value = floats(),
+                           .mask = {},
+                           .out = floats(),
+                           .lse = floats()});
+  backend->combine_gradients({.layout = layout,
+                              .pattern = {},
+                              .row = tokens,
+                              .query_parts = floats(),
+                              .key_parts = {},
+                              .value_parts = floats(),
+                              .dout = floats(),
+                              .lse = floats(),
+                              .dquery = floats(),
+                              .dkey = {},
+                              .dvalue = floats()});
+  backend->head_products({.a = floats(), .b = floats(), .products = floats()});
+  backend->gather_rows({.x = floats(), .index = tokens, .y = floats()});
   backend->sum_of_squares({.x = floats(), .squares = integers(DType::kInt64)});
   backend->adamw({.parameter = floats(), .gradient = gradient, .m = floats(), .v = floats()});
   backend->adafactor({.parameter = floats(),

@@ -13,22 +13,6 @@ source "$tests/launch/testing.sh"
 cd "$work" || exit 1
 make_tiny "$configs"
 
-on() {  # on RANKS ARGUMENT…: runs the program on so many ranks
-  local ranks=$1
-  shift
-  "$tests/comm/mpirun.sh" "$ranks" "$program" "$@"
-}
-
-# expect_failure NAME EXIT_CODE PATTERN COMMAND…: like expect_error, but mpirun adds lines of its own,
-# and exactly one line of ours matches.
-expect_failure() {
-  local name=$1 code=$2 pattern=$3
-  shift 3
-  expect_status "$name" "$code" "$@" || return
-  [ "$(grep -Ec -- "reformer: .*error: .*$pattern" err.txt)" = 1 ]
-  report $? "$name: one error that matches '$pattern'" "$(cat err.txt)"
-}
-
 # The process id of rank $1 of the run in directory $2.
 pid_of_rank() {
   local pid

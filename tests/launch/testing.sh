@@ -40,6 +40,16 @@ expect_error() {
   fi
 }
 
+# expect_failure NAME EXIT_CODE PATTERN COMMAND…: like expect_error, but mpirun adds lines of its own,
+# and exactly one line of ours matches.
+expect_failure() {
+  local name=$1 code=$2 pattern=$3
+  shift 3
+  expect_status "$name" "$code" "$@" || return
+  [ "$(grep -Ec -- "reformer: .*error: .*$pattern" err.txt)" = 1 ]
+  report $? "$name: one error that matches '$pattern'" "$(cat err.txt)"
+}
+
 expect_success() {  # expect_success NAME COMMAND…
   local name=$1
   shift
@@ -59,6 +69,14 @@ await_lines() {  # await_lines RUN N: waits until the metrics of a run have N li
     [ "$(cat "$1/metrics.jsonl" 2>/dev/null | wc -l)" -ge "$2" ] && return
     sleep 0.1
   done
+}
+
+# on RANKS ARGUMENT…: runs the program on so many ranks. Needs $program, and $tests, this folder's
+# parent.
+on() {
+  local ranks=$1
+  shift
+  "$tests/comm/mpirun.sh" "$ranks" "$program" "$@"
 }
 
 # What a run directory tells of its training. They need $program.

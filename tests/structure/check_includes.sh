@@ -16,7 +16,8 @@ kernels             kernels kernels/core
 kernels/cpu         kernels kernels/core kernels/cpu hwy
 kernels/cuda        kernels kernels/core kernels/cuda
 comm                comm kernels/core
-trainer/model       trainer/model kernels kernels/core comm
+trainer/model       trainer/model trainer/model/sequence kernels kernels/core comm
+trainer/model/sequence trainer/model/sequence trainer/model kernels kernels/core comm
 trainer/checkpoint  TRAINER
 trainer/checks      TRAINER
 trainer/config      TRAINER
@@ -24,13 +25,15 @@ trainer/data        TRAINER
 trainer/evaluation  TRAINER
 trainer/generation  TRAINER
 trainer/plot        TRAINER
+trainer/replay      TRAINER
 trainer/weights     TRAINER
 trainer             TRAINER
 launch              launch launch/doctor kernels/cpu/cpu_backend.h kernels/cuda/cuda_backend.h TRAINER
 launch/doctor       launch launch/doctor kernels/cpu/cpu_backend.h TRAINER
 '
 trainer='trainer trainer/checkpoint trainer/checks trainer/config trainer/data trainer/evaluation
-         trainer/generation trainer/model trainer/plot trainer/weights configs kernels kernels/core comm'
+         trainer/generation trainer/model trainer/model/sequence/slot_windows.h trainer/plot trainer/replay trainer/weights configs kernels
+         kernels/core comm'
 rules=${rules//TRAINER/${trainer//$'\n'/ }}
 
 find . \( -path './.*' -o -path ./build -o -path ./data -o -path ./runs \) -prune -o \

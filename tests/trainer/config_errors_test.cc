@@ -27,7 +27,7 @@ constexpr const char* kSyntax = ", legal: NAME: VALUE or NAME { ... }";
 
 TEST(ConfigText, UnknownFields) {
   const std::string top =
-      ", legal: model, data, training, optimizer, evaluation, checkpoint, execution";
+      ", legal: model, data, training, optimizer, evaluation, checkpoint, execution, parallel";
   EXPECT_EQ(error_of("\ncheckpoint {\n  evry: 4\n}"),
             "t.txtpb:3: checkpoint.evry: unknown field (did you mean checkpoint.every?), legal: "
             "every, keep");
@@ -370,6 +370,45 @@ TEST(ConfigRules, Leaves) {
             "t.txtpb:2: execution.compute: the CPU does not compute in BFLOAT16, legal: BY_DEVICE "
             "or FLOAT32, or execution.device CUDA");
   EXPECT_EQ(error_after_data("execution { device: CUDA compute: BFLOAT16 }"), "accepted");
+}
+
+TEST(ConfigRules, RanksThatShareSequences) {
+  const std::string model = "data { path: \"a\" length: 4000 }\nmodel { heads: 4 }\n";
+  const auto error = [&](const std::string& parallel) {
+    return error_of(model + "parallel { " + parallel + " }");
+  };
+  EXPECT_EQ(error("sequence: 4 data: 3"), "accepted");
+  EXPECT_EQ(error("sequence: 5"),
+            "t.txtpb:3: parallel.sequence: a sequence cannot be shared by 5 ranks "
+            "(parallel.sequence), legal: at most 4, one for each leaf of execution.leaf_tokens");
+  EXPECT_EQ(error("sequence: 4 heads: 4"), "accepted");
+  EXPECT_EQ(error("heads: 3"), "accepted");
+  EXPECT_EQ(error("heads: 5"),
+            "t.txtpb:3: parallel.heads: 5 ranks cannot share 4 heads, legal: at most model.heads");
+  EXPECT_EQ(error("sequence: 4 heads: 3"),
+            "t.txtpb:3: parallel.heads: parallel.sequence 4 is not a multiple of parallel.heads 3, "
+            "legal: divisors of 4, or 0");
+}
+
+TEST(ConfigRules, RanksThatShareTheHeadsOfFullLayers) {
+  const auto error = [](const std::string& model) {
+    return error_of("data { path: \"a\" length: 4096 }\nmodel { heads: 2 " + model +
+                    " }\nparallel { sequence: 4 }");
+  };
+  EXPECT_EQ(error(""), "accepted");
+  const std::string refused =
+      "t.txtpb:3: parallel.sequence: a sequence cannot be shared by 4 ranks (parallel.sequence), "
+      "legal: at most 2, one for each of model.heads (a layer is FULL)";
+  EXPECT_EQ(error("attention_pattern: [LSH, FULL]"), refused);
+  // Asked as LSH, and too short for it.
+  EXPECT_EQ(error("lsh { full_up_to: 4096 }"), refused);
+  EXPECT_EQ(error("lsh { full_up_to: 4095 }"), "accepted");
+}
+
+TEST(ConfigRules, SharedHeadsNeedALayerThatHashes) {
+  EXPECT_EQ(error_after_data("model { attention_pattern: LOCAL }\nparallel { heads: 2 }"),
+            "t.txtpb:3: parallel.heads: has no effect, since no layer of model.attention_pattern "
+            "is LSH, legal: leave it out");
 }
 
 }  // namespace

@@ -89,7 +89,7 @@ TEST(ConfigOverride, IsRefusedWhenItIsNone) {
 TEST(ConfigOverride, NamesMustExist) {
   const auto error = [](const std::string& argument) { return error_of(kSmallest, {argument}); };
   const std::string top =
-      ", legal: model, data, training, optimizer, evaluation, checkpoint, execution";
+      ", legal: model, data, training, optimizer, evaluation, checkpoint, execution, parallel";
   EXPECT_EQ(error("model.layers"),
             "--set model.layers: no value, legal: FIELD=VALUE, such as model.layers=4");
   EXPECT_EQ(error("=4"), "--set =4: unknown field" + top);

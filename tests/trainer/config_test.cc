@@ -1,4 +1,4 @@
-// The configuration as a whole: files, presets, what is resolved, and the way back to text.
+// The configuration as a whole: files, what is resolved, and the way back to text.
 #include "trainer/config/config.h"
 
 #include <filesystem>
@@ -16,43 +16,12 @@ namespace reformer {
 namespace {
 
 using testing::descriptions;
+using testing::expect_round_trip;
 using testing::kSmallest;
 using testing::parse;
+using testing::text_of;
 
 constexpr const char* kSmallestDuplication = "data { source: DUPLICATION }\n";
-
-/// Every field of a model, so that two models can be compared.
-std::string text_of(const ModelSpec& spec) {
-  std::string text = fmt::format(
-      "vocabulary {} width {} ff {} length {} activation {} epsilon {} dropout {} {} stream {} "
-      "store {} exact {} leaf {} tile {}\n",
-      spec.vocabulary, spec.width, spec.ff_width, spec.max_length,
-      static_cast<int>(spec.activation), spec.layer_norm_epsilon, spec.dropout,
-      spec.attention_dropout, name_of(spec.stream_dtype), spec.store_activations, spec.exact_sums,
-      spec.leaf_tokens, spec.tile_tokens);
-  for (const PositionAxis& axis : spec.position_axes) {
-    text += fmt::format("axis {} x {}\n", axis.extent, axis.width);
-  }
-  for (const LayerSpec& layer : spec.layers) {
-    const AttentionPattern& attention = layer.attention;
-    text +=
-        fmt::format("{}; kind {} causal {} heads {} x {} rounds {} chunk {} same {} corr {}",
-                    describe_attention(layer), static_cast<int>(attention.kind), attention.causal,
-                    attention.heads, attention.head_dim, attention.rounds, attention.chunk_length,
-                    attention.same_bucket_only, attention.correct_duplicates);
-    for (const int64_t factor : layer.buckets) text += fmt::format(" {}", factor);
-    text += '\n';
-  }
-  return text;
-}
-
-void expect_round_trip(const RunConfig& config) {
-  const std::string text = to_text(config.run);
-  // Read from another folder: nothing in the text depends on where it lies.
-  const RunConfig again = parse_config(text, "elsewhere/config.txtpb", {});
-  EXPECT_EQ(to_text(again.run), text);
-  EXPECT_EQ(text_of(again.model), text_of(config.model));
-}
 
 /// A new empty folder, removed with all that is in it.
 class TemporaryFolder {
@@ -214,6 +183,11 @@ execution {
   device: AUTO
   compute: BY_DEVICE
 }
+parallel {
+  data: 0
+  sequence: 0
+  heads: 0
+}
 )");
 }
 
@@ -347,83 +321,5 @@ TEST(ConfigRoundTrip, InertFieldsAreDropped) {
 }
 
 // The test runs in the root of the repository.
-RunConfig preset(const std::string& name) {
-  RunConfig config = load_config("configs/" + name + ".txtpb", {});
-  expect_round_trip(config);
-  return config;
-}
-
-TEST(ConfigPresets, AllLoad) {
-  int presets = 0;
-  for (const auto& entry : std::filesystem::directory_iterator("configs")) {
-    if (entry.path().extension() != ".txtpb") continue;
-    ++presets;
-    SCOPED_TRACE(entry.path());
-    preset(entry.path().stem().string());
-  }
-  EXPECT_GE(presets, 4);
-}
-
-TEST(ConfigPresets, TheNovelIsThere) {
-  for (const char* name : {"demo", "bench"}) {
-    EXPECT_TRUE(std::filesystem::is_regular_file(preset(name).run.data().path())) << name;
-  }
-}
-
-TEST(ConfigPresets, Enwik8HasThePublishedShape) {
-  const RunConfig config = preset("enwik8_64k");
-  const ModelSpec& model = config.model;
-  EXPECT_EQ(model.width, 1024);
-  EXPECT_EQ(model.ff_width, 4096);
-  EXPECT_EQ(model.max_length, 65536);
-  ASSERT_EQ(model.layers.size(), 12u);
-  for (size_t i = 0; i < 12; ++i) {
-    EXPECT_EQ(describe_attention(model.layers[i]),
-              i % 4 == 2 ? "LSH STRICT, 2 rounds, 256 buckets (16 x 16), chunk 256, duplicates "
-                           "corrected"
-                         : "LOCAL, chunk 128");
-    EXPECT_EQ(model.layers[i].attention.heads, 8);
-    EXPECT_EQ(model.layers[i].attention.head_dim, 128);
-  }
-  ASSERT_EQ(model.position_axes.size(), 2u);
-  EXPECT_EQ(model.position_axes[0].extent, 128);
-  EXPECT_EQ(model.position_axes[1].extent, 512);
-  EXPECT_EQ(model.position_axes[0].width, 256);
-  EXPECT_EQ(model.position_axes[1].width, 768);
-
-  // The command in the comment of the preset gives the published attention.
-  const RunConfig published = load_config("configs/enwik8_64k.txtpb",
-                                          {"model.lsh.mode=CHUNKED", "model.lsh.buckets=[16,32]"});
-  EXPECT_EQ(describe_attention(published.model.layers[2]),
-            "LSH CHUNKED, 2 rounds, 512 buckets (16 x 32), chunk 256, duplicates corrected");
-}
-
-TEST(ConfigPresets, Imagenet64HasThePublishedShape) {
-  const RunConfig config = preset("imagenet64");
-  const ModelSpec& model = config.model;
-  EXPECT_EQ(model.vocabulary, 256);
-  EXPECT_EQ(model.width, 1024);
-  EXPECT_EQ(model.ff_width, 4096);
-  EXPECT_EQ(model.max_length, 64 * 64 * 3);
-  EXPECT_EQ(model.dropout, 0);
-  ASSERT_EQ(model.layers.size(), 6u);
-  for (const LayerSpec& layer : model.layers) {
-    EXPECT_EQ(describe_attention(layer), "LSH STRICT, 2 rounds, 96 buckets, chunk 128");
-    EXPECT_EQ(layer.attention.heads, 8);
-    EXPECT_EQ(layer.attention.head_dim, 64);
-  }
-  std::string axes;
-  for (const PositionAxis& axis : model.position_axes) {
-    axes += fmt::format("{}x{} ", axis.extent, axis.width);
-  }
-  EXPECT_EQ(axes, "64x384 64x384 3x256 ");
-
-  // The command in the comment of the preset gives the published attention.
-  const RunConfig published = load_config("configs/imagenet64.txtpb",
-                                          {"model.lsh.mode=CHUNKED", "model.lsh.buckets=[192]"});
-  EXPECT_EQ(describe_attention(published.model.layers[0]),
-            "LSH CHUNKED, 2 rounds, 192 buckets, chunk 128");
-}
-
 }  // namespace
 }  // namespace reformer

@@ -50,10 +50,9 @@ ForwardBuckets forward_buckets(const TestModel& model, const Tokens& tokens) {
   ForwardBuckets buckets(length);
   Tensor logits(DType::kFloat32, {1, model.spec.vocabulary});
   Reformer(model.spec, model.parameters.view())
-      .last_logits(model.pass(1, length, /*training=*/false), view_of(tokens), logits.view(),
-                   [&](int layer, const AttentionActivations&, const Slots& slots) {
-                     buckets.observe(*model.backend, layer, slots);
-                   });
+      .last_logits(
+          model.pass(1, length, /*training=*/false), view_of(tokens), logits.view(),
+          [&](const ObservedAttention& observed) { buckets.observe(*model.backend, observed); });
   return buckets;
 }
 

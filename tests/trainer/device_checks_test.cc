@@ -67,13 +67,18 @@ TEST(DeviceChecksTest, EveryOpIsCompared) {
     for (const OpTime& count : count_ops(check_config({optimizer}), *cpu)) used.insert(count.op);
   }
   used.insert("attend_cached");
+  // Ranks that share a sequence ask for these.
+  used.insert({"attention_part", "attention_part_backward", "combine_rounds", "combine_gradients",
+               "head_products", "gather_rows"});
   used.erase("fill_zero");
   used.erase("copy");
   std::set<std::string> compared;
   for (const OpCase& one : op_cases(kScale)) {
     compared.insert(one.name.substr(0, one.name.find(' ')));
   }
-  compared.insert("attention_backward");  // is part of the cases of attention
+  // Parts of the cases of attention and attention_part.
+  compared.insert(
+      {"attention_backward", "attention_part_backward", "combine_rounds", "combine_gradients"});
   EXPECT_EQ(compared, used);
 }
 
@@ -145,6 +150,24 @@ TEST(OpCostTest, CountsArithmeticAndTraffic) {
                                                  .lse = {}});
   EXPECT_EQ(attention.flops, 2 * 2 * 20 * 3 * (2 * 4 / 2));
   EXPECT_EQ(attention.bytes, 4 * 60 * (2 * 2 + 1));
+
+  // Of one of the two sequences, 4 of 10 slots.
+  const Tensor row(DType::kInt32, {1, 2, 10});
+  const OpCost part = cost_of(AttentionPartArgs{.pattern = pattern,
+                                                .length = 10,
+                                                .own = {3, 7},
+                                                .dropout = {},
+                                                .query = x.view(),
+                                                .key = {},
+                                                .value = x.view(),
+                                                .position = {},
+                                                .row = row.view(),
+                                                .bucket_begin = {},
+                                                .slot_in = {},
+                                                .sums = {},
+                                                .weights = {}});
+  EXPECT_EQ(part.flops, attention.flops / 2 * 4 / 10);
+  EXPECT_EQ(part.bytes, 4 * 20 * (2 * 3 + 1));
 }
 
 }  // namespace

@@ -20,7 +20,8 @@ Losses losses_of(const std::vector<AttentionKind>& kinds) {
   SelfCommunicator alone;
   testing::RankState rank(run, spec, alone);
   const std::unique_ptr<Dataset> dataset = make_dataset(run);
-  return {evaluate(run, *dataset, alone, rank.state), evaluate_decoded(run, *dataset, rank.state)};
+  return {evaluate(run, *dataset, data_parallel(alone), rank.state),
+          evaluate_decoded(run, *dataset, rank.state)};
 }
 
 TEST(EvaluateDecodedTest, AgreesWhereNoLaterTokenIsSeen) {

@@ -19,7 +19,7 @@ class EvaluateTest : public ::testing::Test {
         dataset_(make_dataset(run_)) {}
 
   EvaluationResult result(const EvaluationOptions& options = {}) {
-    return evaluate(run_, *dataset_, alone_, rank_.state, options);
+    return evaluate(run_, *dataset_, data_parallel(alone_), rank_.state, options);
   }
 
   config::Run run_;
@@ -40,7 +40,7 @@ TEST_F(EvaluateTest, IsTheMeanOverTheLabelsThatCount) {
     const Pass pass{.backend = *rank_.backend,
                     .arena = *rank_.arena,
                     .spec = rank_.state.spec,
-                    .layout = rank_.state.layout_of(sequence, 1, testing::kRunLength),
+                    .layout = rank_.state.layout_of(sequence, 1, {0, testing::kRunLength}),
                     .mask = {},
                     .rotations = rotations,
                     .training = false,

@@ -15,6 +15,8 @@ class ForwardingBackend : public Backend {
 
   std::string description() const override { return real_->description(); }
   std::string numeric_identity() const override { return real_->numeric_identity(); }
+  bool computes() const override { return real_->computes(); }
+  int64_t slot_block() const override { return real_->slot_block(); }
   std::unique_ptr<Backend> make_planner() const override { return real_->make_planner(); }
   std::unique_ptr<Arena> make_arena(size_t bytes) override { return real_->make_arena(bytes); }
 
@@ -53,6 +55,16 @@ class ForwardingBackend : public Backend {
     real_->attention_backward(args);
   }
   void attend_cached(const AttendCachedArgs& args) override { real_->attend_cached(args); }
+  void attention_part(const AttentionPartArgs& args) override { real_->attention_part(args); }
+  void attention_part_backward(const AttentionPartBackwardArgs& args) override {
+    real_->attention_part_backward(args);
+  }
+  void combine_rounds(const CombineRoundsArgs& args) override { real_->combine_rounds(args); }
+  void combine_gradients(const CombineGradientsArgs& args) override {
+    real_->combine_gradients(args);
+  }
+  void head_products(const HeadProductsArgs& args) override { real_->head_products(args); }
+  void gather_rows(const GatherRowsArgs& args) override { real_->gather_rows(args); }
   void sum_of_squares(const SumOfSquaresArgs& args) override { real_->sum_of_squares(args); }
   void adamw(const AdamWArgs& args) override { real_->adamw(args); }
   void adafactor(const AdafactorArgs& args) override { real_->adafactor(args); }

@@ -48,8 +48,11 @@ struct Problem {
     activations.query = query.view();
     const std::unique_ptr<Backend> backend = make_cpu_backend(1);
     LshHealth health(spec, queries, 3);
-    health.observe(*backend, {.length = kLength}, 0, activations,
-                   {order.view(), bucket_begin.view()});
+    health.observe(*backend,
+                   {.layer = 0,
+                    .layout = {.length = kLength},
+                    .activations = activations,
+                    .slots = {.order = order.view(), .bucket_begin = bucket_begin.view()}});
     SelfCommunicator alone;
     return health.result(alone).at(0);
   }

@@ -2,8 +2,10 @@
 #include "trainer/memory_plan.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "comm/self.h"
@@ -43,18 +45,18 @@ size_t bytes_of(const MemoryPlan& plan, MemoryUse use) {
 }
 
 /// What the arena of a rank really held at most.
-MemoryPlan measure_training(const RunConfig& config, Communicator& communicator) {
+MemoryPlan measure_training(const RunConfig& config, const RankGroups& ranks) {
   const std::unique_ptr<Backend> backend = make_cpu_backend(1);
   const std::unique_ptr<Arena> arena = backend->make_arena(size_t{1} << 28);
   const std::unique_ptr<Dataset> dataset = make_dataset(config.run);
-  TrainingState state(config.run, config.model, *backend, *arena, communicator.rank(),
-                      communicator.size());
+  TrainingState state(config.run, config.model, *backend, *arena, ranks.world.rank(),
+                      ranks.world.size());
   state.initialize_parameters(1);
   SkipGuard guard(config.run.training());
   for (int64_t step : {1, 2}) {
-    train_step(config.run, *dataset, communicator, state, guard, step);
+    train_step(config.run, *dataset, ranks, state, guard, step);
   }
-  evaluate(config.run, *dataset, communicator, state);
+  evaluate(config.run, *dataset, ranks, state);
   return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
 }
 
@@ -65,20 +67,26 @@ MemoryPlan measure_evaluation(const RunConfig& config, const std::vector<int64_t
   SelfCommunicator alone;
   ModelState state(config.model, *backend, *arena);
   state.initialize_parameters(1);
-  evaluate(config.run, *dataset, alone, state);
-  sweep_rounds(config.run, *dataset, alone, state, rounds, 2);
+  evaluate(config.run, *dataset, data_parallel(alone), state);
+  sweep_rounds(config.run, *dataset, data_parallel(alone), state, rounds, 2);
   return {.arena_bytes = arena->peak(), .by_use = arena->usage_at_peak()};
 }
 
-/// The same of the rank that takes most.
-MemoryPlan measure_largest(const RunConfig& config, int ranks) {
+/// What every rank of a mesh took, of which `sequence` share each sequence and `heads` of those the
+/// heads.
+std::vector<MemoryPlan> measure_ranks(const RunConfig& config, int ranks, int sequence = 1,
+                                      int heads = 1) {
   std::vector<MemoryPlan> real(static_cast<size_t>(ranks));
-  run_as_threads(ranks, [&](Communicator& communicator) {
-    real[static_cast<size_t>(communicator.rank())] = measure_training(config, communicator);
+  run_as_threads(ranks, [&](Communicator& world) {
+    real[static_cast<size_t>(world.rank())] = measure_training(
+        config, split_by_mesh(world, make_mesh(world.rank(), ranks, sequence, heads)));
   });
-  return *std::max_element(real.begin(), real.end(), [](const auto& a, const auto& b) {
-    return a.arena_bytes < b.arena_bytes;
-  });
+  return real;
+}
+
+MemoryPlan plan_rank(const RunConfig& config, size_t rank, int ranks, int sequence = 1,
+                     int heads = 1) {
+  return plan_training(config, make_mesh(static_cast<int>(rank), ranks, sequence, heads));
 }
 
 void expect_equal(const MemoryPlan& plan, const MemoryPlan& real) {
@@ -94,22 +102,40 @@ class PlanTest : public ::testing::TestWithParam<std::vector<std::string>> {};
 TEST_P(PlanTest, IsWhatTrainingAndEvaluationTake) {
   const RunConfig config = config_with(GetParam());
   SelfCommunicator alone;
-  expect_equal(plan_training(config), measure_training(config, alone));
+  expect_equal(plan_training(config), measure_training(config, data_parallel(alone)));
   expect_equal(plan_evaluation(config), measure_evaluation(config, {}));
-  expect_equal(plan_evaluation(config, {8, kAllKeys}), measure_evaluation(config, {8, kAllKeys}));
-  EXPECT_GE(plan_evaluation(config, {}, /*decoded=*/true).arena_bytes,
+  expect_equal(plan_evaluation(config, {.rounds = {8, kAllKeys}}),
+               measure_evaluation(config, {8, kAllKeys}));
+  EXPECT_GE(plan_evaluation(config, {.decoded = true}).arena_bytes,
             plan_evaluation(config).arena_bytes);
   EXPECT_LE(plan_evaluation(config).arena_bytes, plan_training(config).arena_bytes);
 }
 
-TEST_P(PlanTest, IsWhatTheLargestOfSeveralRanksTakes) {
+TEST_P(PlanTest, IsWhatEachOfSeveralRanksTakes) {
   const RunConfig config = config_with(GetParam());
-  expect_equal(plan_training(config, 3), measure_largest(config, 3));
+  const std::vector<MemoryPlan> real = measure_ranks(config, 3);
+  for (size_t rank = 0; rank < 3; ++rank) expect_equal(plan_rank(config, rank, 3), real[rank]);
 }
 
 TEST_P(PlanTest, SufficesWhereTheRanksDoNotDivideTheBatch) {
   const RunConfig config = config_with(GetParam());
-  EXPECT_GE(plan_training(config, 4).arena_bytes, measure_largest(config, 4).arena_bytes);
+  const std::vector<MemoryPlan> real = measure_ranks(config, 4);
+  for (size_t rank = 0; rank < 4; ++rank) {
+    EXPECT_GE(plan_rank(config, rank, 4).arena_bytes, real[rank].arena_bytes);
+  }
+}
+
+TEST_P(PlanTest, SufficesForRanksThatShareSequences) {
+  std::vector<std::string> overrides = GetParam();
+  overrides.push_back("data.length=1000");
+  const RunConfig config = config_with(overrides);
+  for (const auto& [sequence, heads] : {std::pair{2, 2}, {2, 1}, {4, 2}, {4, 1}}) {
+    SCOPED_TRACE(fmt::format("{} ranks share sequences, {} heads", sequence, heads));
+    const std::vector<MemoryPlan> real = measure_ranks(config, 4, sequence, heads);
+    for (size_t rank = 0; rank < 4; ++rank) {
+      EXPECT_GE(plan_rank(config, rank, 4, sequence, heads).arena_bytes, real[rank].arena_bytes);
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Settings, PlanTest,
@@ -161,8 +187,12 @@ TEST(PlanGrowthTest, OptimizerStateIsSharedOutOverTheRanks) {
     // Layers enough that tensors, which Adafactor does not cut, can be dealt out evenly.
     const RunConfig config = config_with({std::string("optimizer.kind=") + kind, "model.width=128",
                                           "model.ff_width=128", "model.layers=64"});
-    const auto state = [&](int ranks) {
-      return static_cast<double>(bytes_of(plan_training(config, ranks), MemoryUse::kOptimizer));
+    const auto state = [&](int ranks) {  // of the rank that owns most
+      size_t most = 0;
+      for (size_t rank = 0; rank < static_cast<size_t>(ranks); ++rank) {
+        most = std::max(most, bytes_of(plan_rank(config, rank, ranks), MemoryUse::kOptimizer));
+      }
+      return static_cast<double>(most);
     };
     // Scratch for the largest tensor is not state.
     const double scratch = std::string(kind) == "ADAFACTOR" ? 4 * 128 * 128 : 0;
@@ -176,7 +206,7 @@ TEST(PlanGrowthTest, OptimizerStateIsSharedOutOverTheRanks) {
 TEST(PlanGrowthTest, ParametersAndGradientsAreNot) {
   const RunConfig config = config_with({});
   for (const MemoryUse use : {MemoryUse::kParameters, MemoryUse::kStreams}) {
-    EXPECT_EQ(bytes_of(plan_training(config, 3), use), bytes_of(plan_training(config, 1), use));
+    EXPECT_EQ(bytes_of(plan_rank(config, 0, 3), use), bytes_of(plan_training(config), use));
   }
 }
 

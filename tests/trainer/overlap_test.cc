@@ -37,7 +37,7 @@ TEST(OverlapTest, MostOfASlowReductionHidesBehindTheBackwardPass) {
     SkipGuard guard(run.training());
     int64_t step = 0;
     const auto run_step = [&](Communicator& over) {
-      return train_step(run, *dataset, over, rank.state, guard, ++step);
+      return train_step(run, *dataset, data_parallel(over), rank.state, guard, ++step);
     };
     run_step(communicator);  // warms up
     const auto begin = std::chrono::steady_clock::now();

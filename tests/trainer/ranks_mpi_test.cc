@@ -13,10 +13,10 @@ class RanksMpiTest : public ::testing::TestWithParam<config::Optimizer::Kind> {}
 TEST_P(RanksMpiTest, AnyNumberOfRanksGivesTheBitsOfOne) {
   const config::Run run = testing::small_run(GetParam(), /*batch=*/8);
   const ModelSpec spec = testing::mixed_spec();
-  const testing::Outcome outcome = testing::train(run, spec, world->ranks());
+  const testing::Outcome outcome = testing::train(run, spec, data_parallel(world->ranks()));
   if (world->ranks().rank() == 0) {
     SelfCommunicator alone;
-    testing::expect_same(outcome, testing::train(run, spec, alone));
+    testing::expect_same(outcome, testing::train(run, spec, data_parallel(alone)));
   }
   world->ranks().barrier("compared");
 }

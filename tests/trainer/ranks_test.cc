@@ -21,13 +21,13 @@ constexpr int64_t kBatch = 8;
 
 Outcome train_alone(const config::Run& run, const ModelSpec& spec) {
   SelfCommunicator alone;
-  return testing::train(run, spec, alone);
+  return testing::train(run, spec, data_parallel(alone));
 }
 
 Outcome train_on_ranks(int ranks, const config::Run& run, const ModelSpec& spec) {
   Outcome of_rank_0;
   run_as_threads(ranks, [&](Communicator& communicator) {
-    Outcome outcome = testing::train(run, spec, communicator);
+    Outcome outcome = testing::train(run, spec, data_parallel(communicator));
     if (communicator.rank() == 0) of_rank_0 = std::move(outcome);
   });
   return of_rank_0;
@@ -66,7 +66,7 @@ TEST_P(RanksTest, TheSummedGradientIsThatOfOneRank) {
   const std::unique_ptr<Dataset> dataset = make_dataset(run);
   const auto step = [&](Communicator& communicator, RankState& rank) {
     SkipGuard guard(run.training());
-    train_step(run, *dataset, communicator, rank.state, guard, 1);
+    train_step(run, *dataset, data_parallel(communicator), rank.state, guard, 1);
   };
   SelfCommunicator alone;
   RankState whole(run, spec, alone);
@@ -114,7 +114,8 @@ TEST(RanksTest, AFaultOnOneRankSkipsTheStepOnAll) {
     const Tensor before = testing::copy_of(rank.state.parameters);
     SkipGuard guard(run.training());
     // Every token occurs in some sequence of rank 1.
-    EXPECT_TRUE(train_step(run, *dataset, communicator, rank.state, guard, 1).skipped);
+    EXPECT_TRUE(
+        train_step(run, *dataset, data_parallel(communicator), rank.state, guard, 1).skipped);
     EXPECT_NE(guard.reason().find("the embedding"), std::string::npos) << guard.reason();
     EXPECT_TRUE(same_bits(rank.state.parameters, before.view()));
   });
@@ -125,26 +126,27 @@ TEST(RanksTest, ARankThatFailsInTheMiddleOfAStepEndsTheOthers) {
   const ModelSpec spec = mixed_spec();
   class Failing final : public Dataset {
    public:
-    explicit Failing(const Dataset& inner) : inner_(inner) {}
-    TokenBatch training_batch(int64_t step, int64_t first, int64_t samples) const override {
-      if (step == 2 && first >= 4) throw DataError("the file is gone");
-      return inner_.training_batch(step, first, samples);
-    }
+    Failing() : Dataset(testing::kRunLength) {}
     int64_t validation_sequences() const override { return 0; }
-    TokenBatch validation_batch(int64_t, int64_t) const override { return {}; }
     std::string description() const override { return "failing"; }
 
    private:
-    const Dataset& inner_;
+    void fill_training(int64_t step, int64_t sample, const DataRange&,
+                       const TokenRow& row) const override {
+      if (step == 2 && sample >= 4) throw DataError("the file is gone");
+      std::fill(row.tokens.begin(), row.tokens.end(), 1);
+      std::fill(row.labels.begin(), row.labels.end(), 1);
+    }
+    void fill_validation(int64_t, const DataRange&, const TokenRow&) const override {}
   };
-  const std::unique_ptr<Dataset> sound = make_dataset(run);
-  const Failing dataset(*sound);
+  const Failing dataset;
   EXPECT_THROW(run_as_threads(2,
                               [&](Communicator& communicator) {
                                 RankState rank(run, spec, communicator);
                                 SkipGuard guard(run.training());
                                 for (const int64_t step : {1, 2}) {
-                                  train_step(run, dataset, communicator, rank.state, guard, step);
+                                  train_step(run, dataset, data_parallel(communicator), rank.state,
+                                             guard, step);
                                 }
                               }),
                DataError);

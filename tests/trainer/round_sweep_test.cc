@@ -28,19 +28,20 @@ TEST(RoundSweepTest, EvaluatesEachNumberOfRoundsWithEachSeed) {
   testing::RankState rank(run, testing::mixed_spec(), alone);
   const std::unique_ptr<Dataset> dataset = make_dataset(run);
   const std::vector<SweepPoint> points =
-      sweep_rounds(run, *dataset, alone, rank.state, {1, 2, kAllKeys}, 3);
+      sweep_rounds(run, *dataset, data_parallel(alone), rank.state, {1, 2, kAllKeys}, 3);
   ASSERT_EQ(points.size(), 3U);
   EXPECT_EQ(points[0].results.size(), 3U);
   EXPECT_GT(points[0].loss_deviation(), 0);
   EXPECT_EQ(points[2].results.size(), 1U);
   EXPECT_EQ(points[2].loss_deviation(), 0);
   // The model has two rounds, and the first seed is its own.
-  const EvaluationResult own = evaluate(run, *dataset, alone, rank.state);
+  const EvaluationResult own = evaluate(run, *dataset, data_parallel(alone), rank.state);
   EXPECT_EQ(points[1].results[0].loss, own.loss);
   const ModelSpec one = with_rounds(rank.state.spec, 1);
   const uint64_t third = run.evaluation().seed() + 2;
   EXPECT_EQ(points[0].results[2].loss,
-            evaluate(run, *dataset, alone, rank.state, {.spec = &one, .seed = third}).loss);
+            evaluate(run, *dataset, data_parallel(alone), rank.state, {.spec = &one, .seed = third})
+                .loss);
 }
 
 TEST(RoundSweepTest, TellsMeanAndSpread) {

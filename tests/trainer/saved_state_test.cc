@@ -51,7 +51,8 @@ class TestRun {
   std::vector<double> train(int64_t first, int64_t last) {
     std::vector<double> losses;
     for (int64_t step = first; step <= last; ++step) {
-      losses.push_back(train_step(config.run, *dataset_, alone_, state, guard, step).loss);
+      losses.push_back(
+          train_step(config.run, *dataset_, data_parallel(alone_), state, guard, step).loss);
     }
     return losses;
   }

@@ -20,7 +20,7 @@ using testing::small_run;
 
 Outcome train_alone(const config::Run& run, const ModelSpec& spec, int threads) {
   SelfCommunicator alone;
-  return testing::train(run, spec, alone, threads);
+  return testing::train(run, spec, data_parallel(alone), threads);
 }
 
 class StepTest : public ::testing::TestWithParam<config::Optimizer::Kind> {};
@@ -61,7 +61,7 @@ TEST(StepTest, ASaturatedStreamSkipsTheStepAndLeavesTheStateAlone) {
 
   const std::unique_ptr<Dataset> dataset = make_dataset(run);
   SkipGuard guard(run.training());
-  EXPECT_TRUE(train_step(run, *dataset, alone, rank.state, guard, 1).skipped);
+  EXPECT_TRUE(train_step(run, *dataset, data_parallel(alone), rank.state, guard, 1).skipped);
   EXPECT_NE(guard.reason().find("layer 1"), std::string::npos) << guard.reason();
   EXPECT_TRUE(same_bits(rank.state.parameters, before.view()));
 }
@@ -81,7 +81,7 @@ TEST(StepTest, EveryTensorIsUpdatedAsConfigured) {
   SkipGuard guard(run.training());
   for (const int64_t step : {1, 2, 3}) {
     const Tensor before = testing::copy_of(rank.state.parameters);
-    train_step(run, *dataset, alone, rank.state, guard, step);
+    train_step(run, *dataset, data_parallel(alone), rank.state, guard, step);
     const double rate = learning_rate(run.training(), step);
     const double bias1 = 1 - std::pow(adamw.beta1(), static_cast<double>(step));
     const double bias2 = 1 - std::pow(adamw.beta2(), static_cast<double>(step));
@@ -109,7 +109,8 @@ TEST(StepTest, AGradientThatIsTooLongIsBroughtDownToTheLimit) {
     SelfCommunicator alone;
     RankState rank(run, mixed_spec(), alone);
     SkipGuard guard(run.training());
-    norm = train_step(run, *make_dataset(run), alone, rank.state, guard, 1).gradient_norm;
+    norm = train_step(run, *make_dataset(run), data_parallel(alone), rank.state, guard, 1)
+               .gradient_norm;
     return testing::copy_of(rank.state.optimizer->state()[0].part);
   };
   const Tensor whole = first_moments(0);
@@ -128,7 +129,7 @@ TEST(StepTest, TheNormIsOfAllGradients) {
   RankState rank(run, spec, alone);
   SkipGuard guard(run.training());
   const double norm =
-      train_step(run, *make_dataset(run), alone, rank.state, guard, 1).gradient_norm;
+      train_step(run, *make_dataset(run), data_parallel(alone), rank.state, guard, 1).gradient_norm;
   long double squares = 0;
   for (int64_t i = 0; i < rank.state.gradients.elements(); ++i) {
     const long double gradient =
@@ -154,7 +155,8 @@ TEST(StepTest, AGradientTooLongForTheSumSkipsTheStep) {
   }
   const Tensor before = testing::copy_of(rank.state.parameters);
   SkipGuard guard(run.training());
-  EXPECT_TRUE(train_step(run, *make_dataset(run), alone, rank.state, guard, 1).skipped);
+  EXPECT_TRUE(
+      train_step(run, *make_dataset(run), data_parallel(alone), rank.state, guard, 1).skipped);
   EXPECT_EQ(guard.reason(), "the gradient norm is not finite");
   EXPECT_TRUE(same_bits(rank.state.parameters, before.view()));
 }

@@ -28,8 +28,9 @@ CheckResult check_gradients(Backend& backend);
 CheckResult check_reversibility(Backend& backend);
 
 /// A few training steps on all ranks of `communicator`, or, if it has but one, on ranks that are
-/// threads, against the same steps on one: the same parameters to the bit. Collective; every rank
-/// gets the same result. ranks.cc
+/// threads, against the same steps on one: the same parameters to the bit, whether the ranks work
+/// on sequences of their own or, if there are an even number, share them in twos. Collective; every
+/// rank gets the same result. ranks.cc
 CheckResult check_ranks(Communicator& communicator, const BackendMaker& make_backend);
 
 /// Texts of different lengths decoded token by token, against the forward pass over each.

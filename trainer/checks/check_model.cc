@@ -48,7 +48,8 @@ Tensor CheckModel::gradients() const {
   const View gradients = arena_->allocate(state_.spec.exact_sums ? DType::kInt64 : DType::kFloat32,
                                           state_.parameters.shape(), MemoryUse::kGradients);
   backend.fill_zero(gradients);
-  const TokenLayout layout = state_.layout_of(0, batch_.tokens.shape()[0], run_.data().length());
+  const TokenLayout layout =
+      state_.layout_of(0, batch_.tokens.shape()[0], {0, run_.data().length()});
   state_.model.accumulate_gradients(pass_over(layout, /*training=*/true),
                                     state_.upload_tokens(batch_.tokens),
                                     state_.upload_tokens(batch_.labels), loss_sums(), gradients);
@@ -60,7 +61,8 @@ Tensor CheckModel::gradients() const {
 double CheckModel::loss() const {
   const Arena::Mark mark(*arena_);
   state_.backend.fill_zero(state_.loss);
-  const TokenLayout layout = state_.layout_of(0, batch_.tokens.shape()[0], run_.data().length());
+  const TokenLayout layout =
+      state_.layout_of(0, batch_.tokens.shape()[0], {0, run_.data().length()});
   state_.model.evaluate(pass_over(layout, /*training=*/true), state_.upload_tokens(batch_.tokens),
                         state_.upload_tokens(batch_.labels), loss_sums());
   int64_t sum = 0;
@@ -75,8 +77,8 @@ Tensor CheckModel::logits(std::span<const int32_t> text, const AttentionObserver
   state_.backend.upload(text.data(), tokens);
   const View logits =
       arena_->allocate(DType::kFloat32, {length, state_.spec.vocabulary}, MemoryUse::kBlock);
-  state_.model.logits(pass_over(state_.layout_of(0, 1, length), /*training=*/false), tokens, logits,
-                      observer);
+  state_.model.logits(pass_over(state_.layout_of(0, 1, {0, length}), /*training=*/false), tokens,
+                      logits, observer);
   Tensor host(DType::kFloat32, logits.shape());
   state_.backend.download(logits, host.view().raw());
   return host;

@@ -20,8 +20,8 @@ struct Text {
     for (int64_t i = 0; i < length; ++i) {
       tokens.push_back(static_cast<int32_t>((i * i + 3 * i) % model.state().spec.vocabulary));
     }
-    logits = model.logits(tokens, [&](int layer, const AttentionActivations&, const Slots& slots) {
-      buckets.observe(model.state().backend, layer, slots);
+    logits = model.logits(tokens, [&](const ObservedAttention& observed) {
+      buckets.observe(model.state().backend, observed);
     });
   }
 

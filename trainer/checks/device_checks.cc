@@ -83,10 +83,11 @@ CheckResult summary_of(const std::vector<OpComparison>& comparisons) {
 
 CheckResult check_training(const RunConfig& config, Backend& cpu, Backend& device, DType compute) {
   SelfCommunicator alone;
+  const RankGroups ranks = data_parallel(alone);
   const std::vector<double> expected =
-      train_shortly(computing_in(config, DType::kFloat32), alone, cpu).losses;
+      train_shortly(computing_in(config, DType::kFloat32), ranks, cpu).losses;
   const std::vector<double> losses =
-      train_shortly(computing_in(config, compute), alone, device).losses;
+      train_shortly(computing_in(config, compute), ranks, device).losses;
   const double allowed = compute == DType::kFloat32 ? kFloat32Losses : kBFloat16Losses;
   double worst = 0;
   for (size_t i = 0; i < losses.size(); ++i) {
@@ -102,9 +103,10 @@ CheckResult check_training(const RunConfig& config, Backend& cpu, Backend& devic
 
 CheckResult check_memory(const RunConfig& config, const BackendMaker& make_device) {
   const std::unique_ptr<Backend> device = make_device();
-  const MemoryPlan plan = plan_training(config, 1, device.get());
+  const MemoryPlan plan = plan_training(config, {}, device.get());
   SelfCommunicator alone;
-  const size_t arena_bytes = train_shortly(config, alone, *device).arena_bytes;
+  const RankGroups ranks = data_parallel(alone);
+  const size_t arena_bytes = train_shortly(config, ranks, *device).arena_bytes;
   const size_t workspace_bytes = device->workspace_peak();
   // The plan holds one evaluation too, which may take more than training does.
   return {.name = "training takes the memory that was planned",
@@ -128,9 +130,10 @@ std::vector<OpTime> time_ops(const RunConfig& config, Backend& device) {
         time.seconds += seconds.count();
         time.cost += cost;
       });
-  const std::unique_ptr<Arena> arena = take(plan_training(config, 1, &device), device);
+  const std::unique_ptr<Arena> arena = take(plan_training(config, {}, &device), device);
   SelfCommunicator alone;
-  ShortRun training(config, alone, *observed, *arena);
+  const RankGroups ranks = data_parallel(alone);
+  ShortRun training(config, ranks, *observed, *arena);
   training.step(1);
   times.clear();
   training.step(2);
@@ -151,7 +154,8 @@ std::vector<OpTime> count_ops(const RunConfig& config, const Backend& like) {
       });
   const std::unique_ptr<Arena> arena = planner->make_arena(std::numeric_limits<size_t>::max() / 2);
   SelfCommunicator alone;
-  ShortRun training(config, alone, *observed, *arena);
+  const RankGroups ranks = data_parallel(alone);
+  ShortRun training(config, ranks, *observed, *arena);
   counts.clear();
   training.step(1);
   return counts;

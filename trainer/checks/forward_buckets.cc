@@ -4,8 +4,9 @@
 
 namespace reformer {
 
-void ForwardBuckets::observe(Backend& backend, int layer, const Slots& slots) {
-  const auto index = static_cast<size_t>(layer);
+void ForwardBuckets::observe(Backend& backend, const ObservedAttention& observed) {
+  const Slots& slots = observed.slots;
+  const auto index = static_cast<size_t>(observed.layer);
   bucket_of_.resize(std::max(bucket_of_.size(), index + 1));
   if (!slots.order.defined()) return;
   std::vector<int32_t> order(static_cast<size_t>(slots.order.elements()));

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "trainer/model/attention_block.h"
+#include "trainer/model/attention_core.h"
 
 namespace reformer {
 
@@ -15,7 +15,7 @@ class ForwardBuckets {
   explicit ForwardBuckets(int64_t length) : length_(length) {}
 
   /// Takes what a ReversibleStack shows of a pass over the text (AttentionObserver).
-  void observe(Backend& backend, int layer, const Slots& slots);
+  void observe(Backend& backend, const ObservedAttention& observed);
 
   /// [H, R] of one token in a hashed layer.
   std::vector<int32_t> of(int layer, int64_t position) const;

@@ -34,6 +34,7 @@ std::vector<OpCase> op_cases(const OpScale& scale) {
   add_token_cases(shapes, cases);
   add_lsh_cases(shapes, cases);
   add_attention_cases(shapes, cases);
+  add_attention_part_cases(shapes, cases);
   add_update_cases(shapes, cases);
   return cases;
 }

@@ -12,18 +12,7 @@ namespace {
 std::vector<Tensor> attend(const OpShapes& shapes, Backend& backend,
                            const AttentionPattern& pattern, float rate) {
   const Shape rows = shapes.heads_rows();
-  const Shape slots{OpShapes::kSamples, shapes.heads(), pattern.rounds, shapes.scale.tokens};
-  const int64_t count = bucket_count(shapes.buckets());
-  Tensor order, begin;
-  if (is_hashed(pattern.kind)) {
-    order = Tensor(DType::kInt32, slots);
-    begin = Tensor(DType::kInt32, {slots[0], slots[1], slots[2], count + 2});
-    const Tensor bucket_of = integers(slots, 50, count);
-    backend.bucket_sort({.num_buckets = count,
-                         .bucket_of = bucket_of.view(),
-                         .order = order.view(),
-                         .bucket_begin = begin.view()});
-  }
+  const SortedSlots sorted = sort_random_buckets(shapes, backend, pattern);
   const Tensor query = normal(rows, 51), value = normal(rows, 52), dout = normal(rows, 53);
   Tensor key, dkey;
   if (!has_shared_query_key(pattern.kind)) {
@@ -39,8 +28,8 @@ std::vector<Tensor> attend(const OpShapes& shapes, Backend& backend,
                               .query = query.view(),
                               .key = key.view(),
                               .value = value.view(),
-                              .order = order.view(),
-                              .bucket_begin = begin.view(),
+                              .order = sorted.order.view(),
+                              .bucket_begin = sorted.bucket_begin.view(),
                               .mask = {},
                               .out = out.view(),
                               .lse = lse.view()};

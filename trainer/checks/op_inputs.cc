@@ -3,6 +3,7 @@
 #include "kernels/core/bfloat16.h"
 #include "kernels/core/fixed_point.h"
 #include "kernels/core/philox.h"
+#include "kernels/lsh_layout.h"
 
 namespace reformer {
 
@@ -25,6 +26,22 @@ Tensor integers(const Shape& shape, uint32_t index, int64_t bound) {
     tensor.data<int32_t>()[i] = static_cast<int32_t>(bounded(bits, static_cast<uint64_t>(bound)));
   }
   return tensor;
+}
+
+SortedSlots sort_random_buckets(const OpShapes& shapes, Backend& backend,
+                                const AttentionPattern& pattern) {
+  SortedSlots sorted;
+  if (!is_hashed(pattern.kind)) return sorted;
+  const Shape slots{OpShapes::kSamples, pattern.heads, pattern.rounds, shapes.scale.tokens};
+  const int64_t count = bucket_count(shapes.buckets());
+  sorted.order = Tensor(DType::kInt32, slots);
+  sorted.bucket_begin = Tensor(DType::kInt32, {slots[0], slots[1], slots[2], count + 2});
+  const Tensor bucket_of = integers(slots, 50, count);
+  backend.bucket_sort({.num_buckets = count,
+                       .bucket_of = bucket_of.view(),
+                       .order = sorted.order.view(),
+                       .bucket_begin = sorted.bucket_begin.view()});
+  return sorted;
 }
 
 Tensor normal_stream(const Shape& shape, uint32_t index) {

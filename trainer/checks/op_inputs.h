@@ -61,6 +61,14 @@ Tensor normal_gradient(const Shape& shape, uint32_t index);
 /// Int32, uniform in [0, bound).
 Tensor integers(const Shape& shape, uint32_t index, int64_t bound);
 
+/// The order of random buckets; absent unless the pattern hashes.
+struct SortedSlots {
+  Tensor order;         // Int32 [B, H, R, T]
+  Tensor bucket_begin;  // Int32 [B, H, R, N + 2]
+};
+SortedSlots sort_random_buckets(const OpShapes& shapes, Backend& backend,
+                                const AttentionPattern& pattern);
+
 inline Tensor floats(const Shape& shape) {
   return Tensor(DType::kFloat32, shape);
 }
@@ -89,5 +97,7 @@ void add_token_cases(const OpShapes& shapes, std::vector<OpCase>& cases);      /
 void add_update_cases(const OpShapes& shapes, std::vector<OpCase>& cases);     // op_cases_token.cc
 void add_lsh_cases(const OpShapes& shapes, std::vector<OpCase>& cases);  // op_cases_attention.cc
 void add_attention_cases(const OpShapes& shapes, std::vector<OpCase>& cases);
+void add_attention_part_cases(const OpShapes& shapes,
+                              std::vector<OpCase>& cases);  // op_cases_attention_part.cc
 
 }  // namespace reformer

@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "comm/communicator.h"
+#include "comm/rank_groups.h"
 #include "kernels/backend.h"
 #include "trainer/config/config.h"
 #include "trainer/step.h"
@@ -14,7 +14,7 @@ namespace reformer {
 /// A run from its start, step by step. All arguments but `config` must outlive it.
 class ShortRun {
  public:
-  ShortRun(const RunConfig& config, Communicator& communicator, Backend& backend, Arena& arena);
+  ShortRun(const RunConfig& config, const RankGroups& ranks, Backend& backend, Arena& arena);
 
   /// Returns the loss, nats per token. Collective.
   double step(int64_t step);
@@ -23,7 +23,7 @@ class ShortRun {
 
  private:
   const config::Run run_;
-  Communicator& communicator_;
+  const RankGroups& ranks_;
   std::unique_ptr<Dataset> dataset_;
   TrainingState state_;
   SkipGuard guard_;
@@ -37,6 +37,6 @@ struct ShortTraining {
 
 /// All steps of the run, from the start. Takes the memory that plan_training says, of which more
 /// would throw. Collective.
-ShortTraining train_shortly(const RunConfig& config, Communicator& communicator, Backend& backend);
+ShortTraining train_shortly(const RunConfig& config, const RankGroups& ranks, Backend& backend);
 
 }  // namespace reformer

@@ -18,6 +18,7 @@ void add_model(const config::Model& model, std::vector<InertField>* fields) {
     const std::string reason = "no layer of model.attention_pattern is LSH";
     fields->push_back({"model.lsh", reason});
     fields->push_back({"evaluation.lsh_queries", reason});
+    fields->push_back({"parallel.heads", reason});
   }
   if (!has_layer(model, config::Model::LOCAL)) {
     fields->push_back({"model.local", "no layer of model.attention_pattern is LOCAL"});

@@ -1,13 +1,8 @@
 #include "trainer/config/config.h"
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 
-#include <fmt/format.h>
 #include <google/protobuf/text_format.h>
 
 #include "kernels/core/check.h"
@@ -15,6 +10,7 @@
 #include "trainer/config/overrides.h"
 #include "trainer/config/resolve.h"
 #include "trainer/config/source.h"
+#include "trainer/config/text_file.h"
 #include "trainer/config/text_parser.h"
 #include "trainer/config/validate.h"
 
@@ -23,42 +19,10 @@ namespace {
 
 constexpr const char* kLegalFile = "a file in Protobuf text format, such as configs/demo.txtpb";
 
-// More than any configuration, and little enough to refuse a data file before it is read.
-constexpr uintmax_t kLargestFile = 1 << 20;
-
-std::string read_file(const std::string& path) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (status.type() == fs::file_type::not_found) {
-    throw_config_error(path, "no such file", kLegalFile);
-  }
-  if (status.type() == fs::file_type::none) {
-    throw_config_error(path, "cannot be read: " + error.message(), kLegalFile);
-  }
-  if (fs::is_directory(status)) throw_config_error(path, "is a directory", kLegalFile);
-  if (!fs::is_regular_file(status)) throw_config_error(path, "is not a file", kLegalFile);
-  if (fs::file_size(path, error) > kLargestFile && !error) {
-    throw_config_error(path, "is larger than 1 MiB", kLegalFile);
-  }
-  std::ifstream stream(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
-  if (!stream.is_open() || stream.bad()) {
-    throw_config_error(path, fmt::format("cannot be read: {}", std::strerror(errno)), kLegalFile);
-  }
-  return text;
-}
-
-[[noreturn]] void fail(const std::string& name, const TextFault& fault) {
-  std::string where = fmt::format("{}:{}", name, fault.line);
-  if (!fault.path.empty()) where += ": " + fault.path;
-  throw_config_error(where, fault.message, fault.legal);
-}
-
 }  // namespace
 
 RunConfig load_config(const std::string& path, const std::vector<std::string>& overrides) {
-  return parse_config(read_file(path), path, overrides);
+  return parse_config(read_text_file(path, kLegalFile), path, overrides);
 }
 
 RunConfig parse_config(const std::string& text, const std::string& name,
@@ -69,7 +33,7 @@ RunConfig parse_config(const std::string& text, const std::string& name,
   Source source(name);
   RunConfig config{.run = {}, .model = {}, .path = name};
   if (const std::optional<TextFault> fault = parse_text(text, config.run, &source.locations())) {
-    fail(name, *fault);
+    fail_at(name, *fault);
   }
   for (const std::string& override : overrides) apply_override(override, config.run, source);
   check_limits(config.run, source);

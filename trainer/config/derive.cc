@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/core/check.h"
+#include "trainer/config/applicability.h"
 
 namespace reformer {
 namespace {
@@ -19,6 +20,16 @@ int64_t divide_rounding_up(int64_t a, int64_t b) {
 /// ⌊√n⌋. Exact: n is far below 2^53.
 int64_t integer_root(int64_t n) {
   return static_cast<int64_t>(std::sqrt(static_cast<double>(n)));
+}
+
+/// True if any layer attends to all keys, asked for or not.
+bool has_full_layer(const config::Run& run) {
+  const bool hashes = max_length_of(run) > longest_unhashed(run.model().lsh());
+  for (int64_t layer = 0; layer < run.model().layers(); ++layer) {
+    const config::Model::LayerKind kind = layer_kind(run.model(), layer);
+    if (kind == config::Model::FULL || (kind == config::Model::LSH && !hashes)) return true;
+  }
+  return false;
 }
 
 /// The pair with the least product >= count, the most square one of those.
@@ -66,6 +77,14 @@ int64_t longest_unhashed(const config::Lsh& lsh) {
 
 int64_t max_length_of(const config::Run& run) {
   return run.model().max_length() > 0 ? run.model().max_length() : run.data().length();
+}
+
+RanksOfSequence most_ranks_of_sequence(const config::Run& run) {
+  const int64_t leaves = divide_rounding_up(run.data().length(), run.execution().leaf_tokens());
+  if (has_full_layer(run) && run.model().heads() < leaves) {
+    return {.count = run.model().heads(), .part = "of model.heads (a layer is FULL)"};
+  }
+  return {.count = leaves, .part = "leaf of execution.leaf_tokens"};
 }
 
 }  // namespace reformer

@@ -36,4 +36,11 @@ int64_t longest_unhashed(const config::Lsh& lsh);
 /// model.max_length, or data.length when it is 0.
 int64_t max_length_of(const config::Run& run);
 
+/// Most ranks that can share a sequence: each takes a leaf of it, and in FULL layers a head.
+struct RanksOfSequence {
+  int64_t count = 1;
+  const char* part = "";  // what there are no more of, in words
+};
+RanksOfSequence most_ranks_of_sequence(const config::Run& run);
+
 }  // namespace reformer

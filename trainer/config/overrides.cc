@@ -36,7 +36,8 @@ using google::protobuf::Message;
     message = field->message_type();
     name = name.substr(dot + 1);
   }
-  const std::string nearest = suggest_field(parent, name.substr(0, name.find('.')));
+  const std::string nearest =
+      suggest_field(*config::Run::descriptor(), parent, name.substr(0, name.find('.')));
   fail(argument,
        nearest.empty() ? "unknown field" : fmt::format("unknown field (did you mean {}?)", nearest),
        list_fields(*message));

@@ -159,9 +159,10 @@ std::string list_fields(const Descriptor& message) {
   return names;
 }
 
-std::string suggest_field(const std::string& parent, const std::string& name) {
+std::string suggest_field(const google::protobuf::Descriptor& root, const std::string& parent,
+                          const std::string& name) {
   std::vector<std::string> paths;
-  collect_paths(*config::Run::descriptor(), "", &paths);
+  collect_paths(root, "", &paths);
   std::string best;
   // Half a letter for being in another message, so that a neighbour wins over a stranger.
   size_t best_cost = std::max<size_t>(name.size() / 3, 1) * 2 + 1;

@@ -36,8 +36,9 @@ std::string describe_legal_values(const google::protobuf::FieldDescriptor& field
 /// Names of the fields of a message: "width, heads, …".
 std::string list_fields(const google::protobuf::Descriptor& message);
 
-/// Path of the field most like the unknown name `name` in message `parent` ("" is the top): one
-/// with few letters changed, or of equal name elsewhere. Empty if none is alike.
-std::string suggest_field(const std::string& parent, const std::string& name);
+/// Path of the field of `root` most like the unknown name `name` in its message `parent` ("" is the
+/// top): one with few letters changed, or of equal name elsewhere. Empty if none is alike.
+std::string suggest_field(const google::protobuf::Descriptor& root, const std::string& parent,
+                          const std::string& name);
 
 }  // namespace reformer

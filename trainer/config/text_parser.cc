@@ -8,6 +8,7 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include "trainer/config/schema.h"
+#include "trainer/config/source.h"
 
 namespace reformer {
 namespace {
@@ -114,8 +115,8 @@ bool is_bad_word(const FieldDescriptor& field, const Tokenizer::Token& token) {
          token.text != "false";
 }
 
-TextFault unknown_field(const Scan& scan, const Descriptor& message) {
-  const std::string nearest = suggest_field(scan.parent(), scan.field.text);
+TextFault unknown_field(const Scan& scan, const Descriptor& root, const Descriptor& message) {
+  const std::string nearest = suggest_field(root, scan.parent(), scan.field.text);
   return {.line = scan.field.line + 1,
           .path = join_path(scan.parent(), scan.field.text),
           .message = nearest.empty() ? "unknown field"
@@ -152,7 +153,7 @@ TextFault explain(const std::string& text, const Descriptor* root, const FirstEr
   const Descriptor* message = find_message(root, scan.messages);
   if (!is_token || message == nullptr || scan.field.text.empty()) return syntax_error(scan, error);
   const FieldDescriptor* field = message->FindFieldByName(scan.field.text);
-  if (field == nullptr) return unknown_field(scan, *message);
+  if (field == nullptr) return unknown_field(scan, *root, *message);
   if (scan.after_name() && (scan.at.text == ":" || scan.at.text == "{" || scan.at.text == "<")) {
     return {.line = scan.field.line + 1,
             .path = join_path(scan.parent(), scan.field.text),
@@ -174,6 +175,12 @@ std::optional<TextFault> parse_text(const std::string& text, google::protobuf::M
   parser.WriteLocationsTo(locations);
   if (parser.ParseFromString(text, &message)) return std::nullopt;
   return explain(text, message.GetDescriptor(), error);
+}
+
+void fail_at(const std::string& name, const TextFault& fault) {
+  std::string where = fmt::format("{}:{}", name, fault.line);
+  if (!fault.path.empty()) where += ": " + fault.path;
+  throw_config_error(where, fault.message, fault.legal);
 }
 
 }  // namespace reformer

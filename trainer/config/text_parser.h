@@ -22,4 +22,7 @@ struct TextFault {
 std::optional<TextFault> parse_text(const std::string& text, google::protobuf::Message& message,
                                     google::protobuf::TextFormat::ParseInfoTree* locations);
 
+/// Throws ConfigError in one line: "name:line: path: message, legal: legal".
+[[noreturn]] void fail_at(const std::string& name, const TextFault& fault);
+
 }  // namespace reformer

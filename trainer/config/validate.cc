@@ -174,6 +174,29 @@ void check_execution(const config::Execution& execution, const Source& source) {
               fmt::format("multiples of {}", tile));
 }
 
+/// What holds for any number of ranks; the rest is found out when they are there (derive_mesh.h).
+void check_parallel(const config::Run& run, const Source& source) {
+  const int64_t sequence = run.parallel().sequence();
+  const int64_t heads = run.parallel().heads();
+  const RanksOfSequence most = most_ranks_of_sequence(run);
+  if (sequence > most.count) {
+    source.fail(
+        {"parallel.sequence", "data.length", "execution.leaf_tokens", "model.heads"},
+        fmt::format("a sequence cannot be shared by {} ranks (parallel.sequence)", sequence),
+        fmt::format("at most {}, one for each {}", most.count, most.part));
+  }
+  if (heads > run.model().heads()) {
+    source.fail({"parallel.heads", "model.heads"},
+                fmt::format("{} ranks cannot share {} heads", heads, run.model().heads()),
+                "at most model.heads");
+  }
+  if (sequence == 0 || heads == 0 || sequence % heads == 0) return;
+  source.fail(
+      {"parallel.heads", "parallel.sequence"},
+      fmt::format("parallel.sequence {} is not a multiple of parallel.heads {}", sequence, heads),
+      fmt::format("divisors of {}, or 0", sequence));
+}
+
 }  // namespace
 
 void validate(const config::Run& run, const Source& source) {
@@ -187,6 +210,7 @@ void validate(const config::Run& run, const Source& source) {
   check_schedule(run.training(), source);
   check_stride(run, source);
   check_execution(run.execution(), source);
+  check_parallel(run, source);
 }
 
 }  // namespace reformer

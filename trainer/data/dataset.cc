@@ -1,9 +1,11 @@
 #include "trainer/data/dataset.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "kernels/backend.h"
 #include "kernels/core/errors.h"
 #include "kernels/core/philox.h"
 #include "trainer/data/byte_stream.h"
@@ -35,10 +37,38 @@ std::unique_ptr<Dataset> make_stream_dataset(const config::Run& run,
 
 }  // namespace
 
-TokenBatch make_batch(int64_t samples, int64_t length) {
-  return {.tokens = Tensor(DType::kInt32, {samples, length}),
-          .labels = Tensor(DType::kInt32, {samples, length}),
-          .valid_labels = 0};
+template <typename Fill>
+TokenBatch Dataset::make_batch(int64_t samples, const DataRange& positions,
+                               const Fill& fill) const {
+  CHECK(0 <= positions.begin && positions.begin <= positions.end && positions.end <= length_);
+  const int64_t width = positions.size();
+  TokenBatch batch{.tokens = Tensor(DType::kInt32, {samples, width}),
+                   .labels = Tensor(DType::kInt32, {samples, width})};
+  int32_t* const tokens = batch.tokens.data<int32_t>();
+  int32_t* const labels = batch.labels.data<int32_t>();
+  std::fill_n(labels, samples * width, kIgnoredLabel);
+  for (int64_t row = 0; row < samples; ++row) {
+    fill(row, TokenRow{.tokens = {tokens + row * width, static_cast<size_t>(width)},
+                       .labels = {labels + row * width, static_cast<size_t>(width)}});
+  }
+  batch.valid_labels =
+      samples * width - std::count(labels, labels + samples * width, kIgnoredLabel);
+  return batch;
+}
+
+TokenBatch Dataset::training_batch(int64_t step, int64_t first_sample, int64_t samples,
+                                   const DataRange& positions) const {
+  return make_batch(samples, positions, [&](int64_t i, const TokenRow& row) {
+    fill_training(step, first_sample + i, positions, row);
+  });
+}
+
+TokenBatch Dataset::validation_batch(int64_t first, int64_t samples,
+                                     const DataRange& positions) const {
+  CHECK(0 <= first && first + samples <= validation_sequences());
+  return make_batch(samples, positions, [&](int64_t i, const TokenRow& row) {
+    fill_validation(first + i, positions, row);
+  });
 }
 
 int64_t draw_sample(uint64_t seed, int64_t step, int64_t sample, int64_t bound) {

@@ -19,20 +19,21 @@ class RecordDataset final : public Dataset {
   /// With `held_out_file` the records of that file, all of them held out.
   explicit RecordDataset(const config::Run& run, const std::string& held_out_file = "");
 
-  TokenBatch training_batch(int64_t step, int64_t first_sample, int64_t samples) const override;
   int64_t validation_sequences() const override { return selected_; }
-  TokenBatch validation_batch(int64_t first, int64_t samples) const override;
   std::string description() const override;
 
  private:
+  void fill_training(int64_t step, int64_t sample, const DataRange& positions,
+                     const TokenRow& row) const override;
+  void fill_validation(int64_t sequence, const DataRange& positions,
+                       const TokenRow& row) const override;
   int64_t count_records() const;
   void require_records(const DataRange& range, const char* part) const;
-  void fill_row(int64_t record, int64_t row, TokenBatch& batch) const;
+  void fill_row(int64_t record, const DataRange& positions, const TokenRow& row) const;
 
   std::string path_;
   MappedFile file_;
   ByteTokenizer tokenizer_;
-  int64_t length_;
   uint64_t seed_;
   DataSplit split_;       // in records
   int64_t selected_ = 0;  // held-out records that are evaluated

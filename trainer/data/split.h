@@ -5,15 +5,9 @@
 #include <string>
 
 #include "configs/run.pb.h"
+#include "trainer/data/data_range.h"
 
 namespace reformer {
-
-/// [begin, end).
-struct DataRange {
-  int64_t begin = 0;
-  int64_t end = 0;
-  int64_t size() const { return end - begin; }
-};
 
 struct DataSplit {
   DataRange train;

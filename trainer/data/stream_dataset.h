@@ -22,21 +22,22 @@ class StreamDataset final : public Dataset {
   StreamDataset(const config::Run& run, std::unique_ptr<TokenStream> stream,
                 const std::optional<DataSplit>& split = {});
 
-  TokenBatch training_batch(int64_t step, int64_t first_sample, int64_t samples) const override;
   int64_t validation_sequences() const override { return selected_windows_; }
-  TokenBatch validation_batch(int64_t first, int64_t samples) const override;
   std::string description() const override;
 
  private:
+  void fill_training(int64_t step, int64_t sample, const DataRange& positions,
+                     const TokenRow& row) const override;
+  void fill_validation(int64_t sequence, const DataRange& positions,
+                       const TokenRow& row) const override;
   bool counts_whole(int64_t window) const { return window == 0 && selected_windows_ == windows_; }
   void require_sequence(const DataRange& range, const char* part) const;
-  /// Fills row `row` with the window at `begin`, as far as `end` allows; the first `ignored` labels
-  /// do not count.
-  void fill_row(int64_t begin, int64_t end, int64_t ignored, int64_t row, TokenBatch& batch) const;
+  /// Fills the row with the tokens from `begin` on, as far as `end` allows; the first `ignored`
+  /// labels do not count.
+  void fill_row(int64_t begin, int64_t end, int64_t ignored, const TokenRow& row) const;
 
   std::unique_ptr<TokenStream> stream_;
   const char* unit_;  // what a token is
-  int64_t length_;
   int64_t stride_;
   uint64_t seed_;
   DataSplit split_;

@@ -2,8 +2,6 @@
 
 #include <vector>
 
-#include "kernels/backend.h"
-
 namespace reformer {
 namespace {
 
@@ -24,37 +22,36 @@ int64_t TaskRandom::below(int64_t bound, int64_t index) const {
 }
 
 TaskDataset::TaskDataset(const config::Run& run)
-    : length_(run.data().length()),
+    : Dataset(run.data().length()),
       seed_(run.training().seed()),
       validation_sequences_(run.evaluation().sequences() > 0 ? run.evaluation().sequences()
                                                              : kHeldOutSequences) {}
 
-TokenBatch TaskDataset::training_batch(int64_t step, int64_t first_sample, int64_t samples) const {
-  return make_batch(static_cast<uint64_t>(step), kTrainingStream, first_sample, samples);
+void TaskDataset::fill_training(int64_t step, int64_t sample, const DataRange& positions,
+                                const TokenRow& row) const {
+  const PhiloxKey key =
+      make_key(seed_, RandomUse::kTask, static_cast<uint64_t>(step), kTrainingStream);
+  fill_row(TaskRandom(key, static_cast<uint64_t>(sample)), positions, row);
 }
 
-TokenBatch TaskDataset::validation_batch(int64_t first, int64_t samples) const {
-  CHECK(0 <= first && first + samples <= validation_sequences_);
-  return make_batch(0, kHeldOutStream, first, samples);
+void TaskDataset::fill_validation(int64_t sequence, const DataRange& positions,
+                                  const TokenRow& row) const {
+  const PhiloxKey key = make_key(seed_, RandomUse::kTask, 0, kHeldOutStream);
+  fill_row(TaskRandom(key, static_cast<uint64_t>(sequence)), positions, row);
 }
 
-TokenBatch TaskDataset::make_batch(uint64_t step, uint32_t stream, int64_t first,
-                                   int64_t samples) const {
-  TokenBatch batch = reformer::make_batch(samples, length_);
-  const PhiloxKey key = make_key(seed_, RandomUse::kTask, step, stream);
-  const auto length = static_cast<size_t>(length_);
-  for (int64_t row = 0; row < samples; ++row) {
-    const std::span tokens(batch.tokens.data<int32_t>() + row * length_, length);
-    const std::span labels(batch.labels.data<int32_t>() + row * length_, length);
-    std::vector<uint8_t> predictable(length, 0);
-    make_sequence(TaskRandom(key, static_cast<uint64_t>(first + row)), tokens, predictable);
-    for (size_t i = 0; i < length; ++i) {
-      const bool counts = i + 1 < length && predictable[i + 1] != 0;
-      labels[i] = counts ? tokens[i + 1] : kIgnoredLabel;
-      batch.valid_labels += counts;
-    }
+void TaskDataset::fill_row(const TaskRandom& random, const DataRange& positions,
+                           const TokenRow& row) const {
+  const auto whole = static_cast<size_t>(length());
+  std::vector<int32_t> tokens(whole);
+  std::vector<uint8_t> predictable(whole, 0);
+  make_sequence(random, tokens, predictable);
+  const auto begin = static_cast<size_t>(positions.begin);
+  for (size_t i = 0; i < row.tokens.size(); ++i) {
+    const size_t next = begin + i + 1;
+    row.tokens[i] = tokens[begin + i];
+    if (next < whole && predictable[next] != 0) row.labels[i] = tokens[next];
   }
-  return batch;
 }
 
 }  // namespace reformer

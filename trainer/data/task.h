@@ -25,9 +25,7 @@ class TaskRandom {
 /// sample); held-out ones are drawn under keys of their own, evaluation.sequences of them, or 64.
 class TaskDataset : public Dataset {
  public:
-  TokenBatch training_batch(int64_t step, int64_t first_sample, int64_t samples) const final;
   int64_t validation_sequences() const final { return validation_sequences_; }
-  TokenBatch validation_batch(int64_t first, int64_t samples) const final;
 
  protected:
   explicit TaskDataset(const config::Run& run);
@@ -38,12 +36,14 @@ class TaskDataset : public Dataset {
   virtual void make_sequence(const TaskRandom& random, std::span<int32_t> tokens,
                              std::span<uint8_t> predictable) const = 0;
 
-  int64_t length() const { return length_; }
+  void fill_training(int64_t step, int64_t sample, const DataRange& positions,
+                     const TokenRow& row) const final;
+  void fill_validation(int64_t sequence, const DataRange& positions,
+                       const TokenRow& row) const final;
 
  private:
-  TokenBatch make_batch(uint64_t step, uint32_t stream, int64_t first, int64_t samples) const;
+  void fill_row(const TaskRandom& random, const DataRange& positions, const TokenRow& row) const;
 
-  int64_t length_;
   uint64_t seed_;
   int64_t validation_sequences_;
 };

@@ -10,6 +10,7 @@
 #include "trainer/metrics.h"
 #include "trainer/model/rotations.h"
 #include "trainer/step.h"
+#include "trainer/token_share.h"
 
 namespace reformer {
 
@@ -27,31 +28,32 @@ int64_t evaluation_micro_batch_of(const config::Run& run) {
                                             : micro_batch_of(run.training());
 }
 
-EvaluationResult evaluate(const config::Run& run, const Dataset& dataset,
-                          Communicator& communicator, ModelState& state,
-                          const EvaluationOptions& options) {
+EvaluationResult evaluate(const config::Run& run, const Dataset& dataset, const RankGroups& ranks,
+                          ModelState& state, const EvaluationOptions& options) {
   Backend& backend = state.backend;
   const ModelSpec& spec = options.spec != nullptr ? *options.spec : state.spec;
   const Reformer model(spec, state.parameters);
   const int64_t sequences = dataset.validation_sequences();
   const int64_t most_tokens = sequences * run.data().length();
   const int64_t micro_batch = evaluation_micro_batch_of(run);
-  const Slice share = communicator.own_share(sequences);
+  const Slice sequences_here = ranks.share_of_sequences(sequences);
+  const TokenShare tokens_here(ranks, run.data().length(), spec.leaf_tokens);
 
   const std::vector<Tensor> rotations =
       make_rotations(spec, options.seed.value_or(run.evaluation().seed()), 0);
   backend.fill_zero(state.tallies);
   int64_t valid_labels = 0;
-  for (int64_t first = share.begin; first < share.end; first += micro_batch) {
-    const int64_t samples = std::min(micro_batch, share.end - first);
-    const TokenBatch batch = dataset.validation_batch(first, samples);
+  for (int64_t first = sequences_here.begin; first < sequences_here.end; first += micro_batch) {
+    const int64_t samples = std::min(micro_batch, sequences_here.end - first);
+    const TokenBatch batch = dataset.validation_batch(first, samples, tokens_here.positions());
     Arena::Mark mark(state.arena);
     const View tokens = state.upload_tokens(batch.tokens);
     const View labels = state.upload_tokens(batch.labels);
     const Pass pass{.backend = backend,
                     .arena = state.arena,
                     .spec = spec,
-                    .layout = state.layout_of(first, samples, run.data().length()),
+                    .layout = state.layout_of(first, samples, tokens_here.positions()),
+                    .sequence = tokens_here.sharers(),
                     .mask = {},
                     .rotations = rotations,
                     .training = false,
@@ -60,8 +62,8 @@ EvaluationResult evaluate(const config::Run& run, const Dataset& dataset,
                     .tokens_in_step = most_tokens};
     AttentionObserver observer;
     if (options.health != nullptr) {
-      observer = [&](int layer, const AttentionActivations& activations, const Slots& slots) {
-        options.health->observe(backend, pass.layout, layer, activations, slots);
+      observer = [&](const ObservedAttention& observed) {
+        options.health->observe(backend, observed);
       };
     }
     // The labels that count are not all known yet; the sum is put right below.
@@ -79,7 +81,7 @@ EvaluationResult evaluate(const config::Run& run, const Dataset& dataset,
                     std::accumulate(of_layers.begin(), of_layers.end(), int64_t{0})};
   backend.download(state.loss, &sums[0]);
   backend.download(state.correct, &sums[1]);
-  communicator.all_reduce_sum(View(sums, DType::kInt64, {4}), "totals of the evaluation");
+  ranks.world.all_reduce_sum(View(sums, DType::kInt64, {4}), "totals of the evaluation");
   const auto [loss, correct, tokens, faults] = sums;
   if (tokens == 0) return {};
   return {.loss = static_cast<double>(loss) * kSumStep * static_cast<double>(most_tokens) /

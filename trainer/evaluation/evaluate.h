@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "comm/communicator.h"
+#include "comm/rank_groups.h"
 #include "configs/run.pb.h"
 #include "trainer/data/dataset.h"
 #include "trainer/evaluation/lsh_health.h"
@@ -32,11 +32,10 @@ struct EvaluationOptions {
 };
 
 /// Over the held-out sequences that the dataset selects, shared out over the ranks, without
-/// dropout, with stored rotations: the same parameters give the same bits at any time, on any
-/// number of ranks. Collective.
-EvaluationResult evaluate(const config::Run& run, const Dataset& dataset,
-                          Communicator& communicator, ModelState& state,
-                          const EvaluationOptions& options = {});
+/// dropout, with stored rotations: the same parameters give the same bits at any time, on any mesh
+/// of ranks. Collective.
+EvaluationResult evaluate(const config::Run& run, const Dataset& dataset, const RankGroups& ranks,
+                          ModelState& state, const EvaluationOptions& options = {});
 
 /// Most sequences evaluated at a time: evaluation.micro_batch, or as in training.
 int64_t evaluation_micro_batch_of(const config::Run& run);

@@ -102,6 +102,11 @@ struct LshHealth::Head {
   }
 };
 
+bool has_hashed_layer(const ModelSpec& spec) {
+  return std::any_of(spec.layers.begin(), spec.layers.end(),
+                     [](const LayerSpec& layer) { return is_hashed(layer.attention.kind); });
+}
+
 LshHealth::LshHealth(const ModelSpec& spec, int64_t queries, uint64_t seed)
     : spec_(spec), queries_(queries), seed_(seed) {
   for (const LayerSpec& layer : spec.layers) {
@@ -111,13 +116,18 @@ LshHealth::LshHealth(const ModelSpec& spec, int64_t queries, uint64_t seed)
   }
 }
 
-void LshHealth::observe(Backend& backend, const TokenLayout& layout, int layer,
-                        const AttentionActivations& activations, const Slots& slots) {
+void LshHealth::observe(Backend& backend, const ObservedAttention& observed) {
+  const TokenLayout& layout = observed.layout;
+  const Slots& slots = observed.slots;
+  const int layer = observed.layer;
+  const int64_t first_head = observed.first_head;
+  const int64_t heads = observed.heads;
   const LayerSpec& spec = spec_.layers[static_cast<size_t>(layer)];
-  const AttentionPattern& pattern = spec.attention;
+  AttentionPattern pattern = spec.attention;
+  pattern.heads = heads;
   if (!is_hashed(pattern.kind)) return;
   const int64_t buckets = bucket_count(spec.buckets);
-  const int64_t lists = pattern.heads * pattern.rounds;
+  const int64_t lists = heads * pattern.rounds;
   std::vector<int32_t> order(static_cast<size_t>(lists * layout.length));
   std::vector<int32_t> bucket_begin(static_cast<size_t>(lists * (buckets + 2)));
   for (int64_t sample = 0; sample < layout.samples; ++sample) {
@@ -130,18 +140,18 @@ void LshHealth::observe(Backend& backend, const TokenLayout& layout, int layer,
                   .order = order.data() + h * pattern.rounds * layout.length,
                   .bucket_begin = bucket_begin.data() + h * pattern.rounds * (buckets + 2)};
     };
-    for (int64_t h = 0; h < pattern.heads; ++h) count_buckets(head_of(h), tally(layer, h));
+    for (int64_t h = 0; h < heads; ++h) count_buckets(head_of(h), tally(layer, first_head + h));
     const View query_key =
-        activations.query.rows(sample * layout.length, (sample + 1) * layout.length);
+        observed.activations.query.rows(sample * layout.length, (sample + 1) * layout.length);
     const std::vector<int32_t> positions = sample_positions(layer, layout, sample);
     const size_t group =
-        static_cast<size_t>(std::max<int64_t>(1, kMostScores / (pattern.heads * layout.length)));
+        static_cast<size_t>(std::max<int64_t>(1, kMostScores / (heads * layout.length)));
     for (size_t first = 0; first < positions.size(); first += group) {
       const std::span<const int32_t> some =
           std::span(positions).subspan(first, std::min(group, positions.size() - first));
       const ScoreTable scores(backend, query_key, pattern, some);
-      for (int64_t h = 0; h < pattern.heads; ++h) {
-        Tally& sums = tally(layer, h);
+      for (int64_t h = 0; h < heads; ++h) {
+        Tally& sums = tally(layer, first_head + h);
         for (size_t q = 0; q < some.size(); ++q) {
           const double mass = found_mass(head_of(h), some[q], scores.of(q, h));
           sums.mass += std::llround(mass / kMassStep);

@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "comm/communicator.h"
-#include "trainer/model/attention_block.h"
+#include "comm/mesh.h"
+#include "trainer/model/attention_core.h"
 
 namespace reformer {
 
@@ -26,17 +27,27 @@ struct HeadHealth {
   friend bool operator==(const HeadHealth&, const HeadHealth&) = default;
 };
 
+/// Whether there is anything to look at.
+bool has_hashed_layer(const ModelSpec& spec);
+
 class LshHealth {
  public:
+  /// False where ranks share the buckets of a sequence, so that none has a head whole.
+  static bool can_observe(const Mesh& mesh) { return mesh.bucket_size() == 1; }
+  /// What to say then.
+  static constexpr const char* kNotObserved =
+      "how well the hash works is not looked at: ranks share the buckets of a sequence, and none "
+      "has a head whole";
+
   /// Samples `queries` queries of each sequence and LSH layer; which, depends on `seed` alone.
   LshHealth(const ModelSpec& spec, int64_t queries, uint64_t seed);
 
-  /// Looks at the attention of one layer over a micro-batch of whole sequences, as a
+  /// Looks at the attention of some heads over a micro-batch of whole sequences, as a
   /// ReversibleStack shows it (AttentionObserver). Other layers than LSH are passed over.
-  void observe(Backend& backend, const TokenLayout& layout, int layer,
-               const AttentionActivations& activations, const Slots& slots);
+  void observe(Backend& backend, const ObservedAttention& observed);
 
-  /// What all ranks have seen, by layer and head; the same for any number of ranks. Collective.
+  /// What all ranks have seen, by layer and head; the same however many ranks there are and
+  /// whatever they share. Collective.
   std::vector<HeadHealth> result(Communicator& communicator) const;
 
  private:

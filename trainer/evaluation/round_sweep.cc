@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "trainer/evaluation/lsh_health.h"
 #include "trainer/metrics.h"
 
 namespace reformer {
@@ -14,11 +15,6 @@ double mean(const std::vector<EvaluationResult>& results, double EvaluationResul
   double sum = 0;
   for (const EvaluationResult& result : results) sum += result.*value;
   return sum / static_cast<double>(results.size());
-}
-
-bool hashes(const ModelSpec& spec) {
-  return std::any_of(spec.layers.begin(), spec.layers.end(),
-                     [](const LayerSpec& layer) { return is_hashed(layer.attention.kind); });
 }
 
 }  // namespace
@@ -57,16 +53,16 @@ double SweepPoint::mean_accuracy() const {
 }
 
 std::vector<SweepPoint> sweep_rounds(const config::Run& run, const Dataset& dataset,
-                                     Communicator& communicator, ModelState& state,
+                                     const RankGroups& ranks, ModelState& state,
                                      const std::vector<int64_t>& rounds, int64_t seeds) {
   std::vector<SweepPoint> points;
   for (const int64_t count : rounds) {
     const ModelSpec spec = with_rounds(state.spec, count);
     SweepPoint point{.rounds = count, .results = {}};
-    for (int64_t i = 0; i < (hashes(spec) ? seeds : 1); ++i) {
+    for (int64_t i = 0; i < (has_hashed_layer(spec) ? seeds : 1); ++i) {
       const uint64_t seed = run.evaluation().seed() + static_cast<uint64_t>(i);
-      point.results.push_back(evaluate(run, dataset, communicator, state,
-                                       {.spec = &spec, .seed = seed, .health = nullptr}));
+      point.results.push_back(
+          evaluate(run, dataset, ranks, state, {.spec = &spec, .seed = seed, .health = nullptr}));
     }
     points.push_back(point);
   }

@@ -29,7 +29,7 @@ struct SweepPoint {
 
 /// Seeds count up from evaluation.seed. What hashes nothing is evaluated once. Collective.
 std::vector<SweepPoint> sweep_rounds(const config::Run& run, const Dataset& dataset,
-                                     Communicator& communicator, ModelState& state,
+                                     const RankGroups& ranks, ModelState& state,
                                      const std::vector<int64_t>& rounds, int64_t seeds);
 
 /// A line for each point, under a line of titles. token_name: "byte" or what else a token is.

@@ -40,10 +40,10 @@ Tensor Decoder::prefill(int64_t sequence, std::span<const int32_t> tokens) {
   const View on_backend = options_.arena.allocate(DType::kInt32, {count}, MemoryUse::kBlock);
   options_.backend.upload(tokens.data(), on_backend);
   const View logits = pass.block_memory({1, options_.spec.vocabulary});
-  model_.last_logits(pass, on_backend, logits,
-                     [&](int layer, const AttentionActivations& activations, const Slots& slots) {
-                       caches_[static_cast<size_t>(layer)].fill(sequence, activations, slots);
-                     });
+  model_.last_logits(pass, on_backend, logits, [&](const ObservedAttention& observed) {
+    caches_[static_cast<size_t>(observed.layer)].fill(sequence, observed.activations,
+                                                      observed.slots);
+  });
   length_[static_cast<size_t>(sequence)] = count;
   return to_host(logits);
 }
@@ -117,7 +117,7 @@ void Decoder::add_attention(const Pass& pass, int layer, std::span<const int32_t
   const AttentionActivations activations = block.allocate_activations(MemoryUse::kBlock);
   const View f = pass.activation_memory(x.x1.shape());
   block.project(x.x2, activations);
-  cache.append(block, activations, sequences, hash_hook_);
+  cache.append(pass, activations, sequences, hash_hook_);
   cache.attend(activations, sequences);
   block.join_heads(activations, f);
   options_.backend.residual({.layout = pass.layout,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "trainer/model/head_attention.h"
+
 namespace reformer {
 namespace {
 
@@ -61,11 +63,11 @@ void LayerCache::fill(int64_t sequence, const AttentionActivations& activations,
   sorted_[static_cast<size_t>(sequence)].assign(length, order.data(), bucket_begin.data());
 }
 
-void LayerCache::append(const AttentionBlock& block, const AttentionActivations& activations,
+void LayerCache::append(const Pass& pass, const AttentionActivations& activations,
                         std::span<const int32_t> sequences, const HashHook& hook) {
   const auto tokens = static_cast<int64_t>(sequences.size());
-  const std::vector<int32_t> buckets = hash(block, activations, tokens);  // [H, R, B]
-  std::vector<int32_t> bucket_of(buckets.size() / sequences.size());      // [H, R]
+  const std::vector<int32_t> buckets = hash(pass, activations.query);  // [H, R, B]
+  std::vector<int32_t> bucket_of(buckets.size() / sequences.size());   // [H, R]
   for (int64_t row = 0; row < tokens; ++row) {
     const int32_t sequence = sequences[static_cast<size_t>(row)];
     copy_rows(activations, row, 1, sequence, sorted(sequence).length());
@@ -123,14 +125,12 @@ void LayerCache::copy_rows(const AttentionActivations& activations, int64_t firs
   backend_.copy(activations.value.rows(first, first + count), values_.rows(row, row + count));
 }
 
-std::vector<int32_t> LayerCache::hash(const AttentionBlock& block,
-                                      const AttentionActivations& activations,
-                                      int64_t tokens) const {
+std::vector<int32_t> LayerCache::hash(const Pass& pass, const View& query) const {
   if (!rotations_.defined()) return {};
   Arena::Mark mark(arena_);
   const View bucket_of = arena_.allocate(
-      DType::kInt32, {1, pattern().heads, pattern().rounds, tokens}, MemoryUse::kBlock);
-  block.hash(activations, rotations_, bucket_of);
+      DType::kInt32, {1, pattern().heads, pattern().rounds, query.shape()[0]}, MemoryUse::kBlock);
+  HeadAttention(pass, layer_).hash(query, rotations_, bucket_of);
   std::vector<int32_t> host(static_cast<size_t>(bucket_of.elements()));
   backend_.download(bucket_of, host.data());
   return host;

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "trainer/model/attention_block.h"
+#include "trainer/model/attention_core.h"
 #include "trainer/model/pass.h"
 #include "trainer/model/sorted_tokens.h"
 
@@ -26,9 +26,9 @@ class LayerCache {
   /// and filled slots. REQUIRES: nothing of this sequence is here.
   void fill(int64_t sequence, const AttentionActivations& activations, const Slots& slots);
 
-  /// Takes one more token of each sequence listed: row b of the projected activations belongs to
-  /// sequences[b].
-  void append(const AttentionBlock& block, const AttentionActivations& activations,
+  /// Takes one more token of each sequence listed: row b of the projected activations of `pass`
+  /// belongs to sequences[b].
+  void append(const Pass& pass, const AttentionActivations& activations,
               std::span<const int32_t> sequences, const HashHook& hook);
 
   /// Sets activations.out to what the newest tokens of these sequences see, themselves included.
@@ -43,8 +43,7 @@ class LayerCache {
   }
   void copy_rows(const AttentionActivations& activations, int64_t first, int64_t count,
                  int64_t sequence, int64_t position) const;
-  std::vector<int32_t> hash(const AttentionBlock& block, const AttentionActivations& activations,
-                            int64_t tokens) const;
+  std::vector<int32_t> hash(const Pass& pass, const View& query) const;
   View upload(std::span<const int32_t> values, const Shape& shape) const;
 
   Backend& backend_;

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "comm/sequence_group.h"
 #include "kernels/backend.h"
 #include "trainer/model/model_spec.h"
 
@@ -24,7 +25,9 @@ struct Pass {
   Backend& backend;
   Arena& arena;
   const ModelSpec& spec;
-  TokenLayout layout;
+  TokenLayout layout;  // of the tokens of this rank
+  // The ranks that share these sequences; null: nobody, they are here as a whole.
+  const SequenceGroup* sequence = nullptr;
   View mask;  // Uint8 [B, T], 0 = padding; or absent
 
   // Of every layer, on the host; see rotations.h.
@@ -61,6 +64,11 @@ struct Pass {
             .key = make_key(seed, RandomUse::kDropout, static_cast<uint64_t>(step), index)};
   }
 
+  /// The rows of one sequence.
+  View rows_of(const View& activation, int64_t sample) const {
+    return activation.rows(sample * layout.length, (sample + 1) * layout.length);
+  }
+
   /// Float32 scratch for one block.
   View block_memory(const Shape& shape) const {
     return arena.allocate(DType::kFloat32, shape, MemoryUse::kBlock);
@@ -68,6 +76,17 @@ struct Pass {
   /// The same for activations.
   View activation_memory(const Shape& shape) const {
     return arena.allocate(spec.compute_dtype, shape, MemoryUse::kBlock);
+  }
+  /// For what is sent to and fetched from other ranks.
+  View exchange_memory(DType dtype, const Shape& shape) const {
+    return arena.allocate(dtype, shape, MemoryUse::kExchange);
+  }
+  /// Int32 numbers of rows on the backend, for ops that order what is exchanged.
+  View upload_index(std::span<const int32_t> index, const Shape& shape) const {
+    const View view = exchange_memory(DType::kInt32, shape);
+    CHECK_EQ(view.elements(), static_cast<int64_t>(index.size()));
+    backend.upload(index.data(), view);
+    return view;
   }
 };
 

@@ -15,9 +15,8 @@ void ReversibleStack::forward(const Streams& x) {
 void ReversibleStack::forward_only(const Streams& x, const AttentionObserver& observer) {
   for (int layer = 0; layer < layers(); ++layer) {
     Arena::Mark mark(pass_.arena);
-    const AttentionBlock block(pass_, layer, attention_of(weights_, layer));
     LayerRecord record;
-    record.slots = block.allocate_slots();
+    record.slots = make_attention_core(pass_, layer)->allocate_slots();
     forward_layer(layer, record, x, observer);
   }
 }
@@ -36,7 +35,7 @@ void ReversibleStack::backward(const Streams& x, const Streams& dx, const ModelT
 ReversibleStack::LayerRecord ReversibleStack::allocate_record(int layer) const {
   const AttentionBlock block(pass_, layer, attention_of(weights_, layer));
   LayerRecord record;
-  record.slots = block.allocate_slots();
+  record.slots = make_attention_core(pass_, layer)->allocate_slots();
   if (pass_.spec.store_activations) {
     const Shape stream{pass_.layout.rows(), pass_.spec.width};
     const auto allocate = [&] {
@@ -60,9 +59,8 @@ void ReversibleStack::forward_layer(int layer, const LayerRecord& record, const 
     const View f = pass_.activation_memory(x.x1.shape());
     if (record.attention_input.defined()) pass_.backend.copy(x.x2, record.attention_input);
     attention.project(x.x2, activations);
-    attention.hash_and_sort(activations, record.slots);
-    attention.attend(activations, record.slots, f);
-    if (observer) observer(layer, activations, record.slots);
+    make_attention_core(pass_, layer, observer)->sort_and_attend(activations, record.slots);
+    attention.join_heads(activations, f);
     add_attention(layer, x.x1, f, /*subtract=*/false);
   }
   if (record.feed_forward_input.defined()) pass_.backend.copy(x.x1, record.feed_forward_input);
@@ -83,13 +81,16 @@ void ReversibleStack::backward_attention(int layer, const LayerRecord& record, c
                                          const Streams& dx, const ModelTensors& gradients) const {
   Arena::Mark mark(pass_.arena);
   const AttentionBlock attention(pass_, layer, attention_of(weights_, layer));
+  // One for both, so that what it fetches to rebuild x1 serves the gradient as well.
+  const std::unique_ptr<AttentionCore> core = make_attention_core(pass_, layer);
   const View f = pass_.activation_memory(x.x1.shape());
   const bool stored = record.attention_input.defined();
   AttentionActivations activations = record.attention;
   if (!stored) {
     activations = attention.allocate_activations(MemoryUse::kBlock);
     attention.project(x.x2, activations);
-    attention.attend(activations, record.slots, f);
+    core->attend(activations, record.slots);
+    attention.join_heads(activations, f);
     add_attention(layer, x.x1, f, /*subtract=*/true);
   }
   const View& x2 = stored ? record.attention_input : x.x2;
@@ -98,7 +99,12 @@ void ReversibleStack::backward_attention(int layer, const LayerRecord& record, c
                          .dropout = pass_.dropout(layer, DropoutSite::kAttentionOutput),
                          .x = dx.x1,
                          .y = df});
-  attention.backward(x2, activations, record.slots, df, attention_of(gradients, layer), dx.x2);
+  const AttentionTensors& dweights = attention_of(gradients, layer);
+  const AttentionGradients projected = attention.allocate_gradients();
+  attention.join_heads_backward(activations, df, dweights, projected.dout);
+  core->backward(activations, record.slots, projected);
+  const View& dnormed = df;  // df has been used up
+  attention.project_backward(x2, activations, projected, dnormed, dweights, dx.x2);
 }
 
 void ReversibleStack::add_attention(int layer, const View& stream, const View& f,

@@ -18,10 +18,6 @@
 
 namespace reformer {
 
-/// Shown the attention of each layer of a forward pass, while it is still there.
-using AttentionObserver =
-    std::function<void(int layer, const AttentionActivations& activations, const Slots& slots)>;
-
 class ReversibleStack {
  public:
   /// `pass` and `weights` must outlive the stack.
