@@ -154,13 +154,10 @@ std::string table(const PlanReport& report, const std::string& title, const std:
 }
 
 std::string layers_of(const PlanReport& report) {
-  const Mesh& mesh = report.plan.ranks[0].place;
   std::string text;
-  for (size_t i = 0; i < report.config.model.layers.size(); ++i) {
-    const LayerSpec& layer = report.config.model.layers[i];
-    const std::string exchange = describe_exchange(mesh, layer);
-    text += fmt::format("  layer {}: {}{}\n", i, describe_attention(layer),
-                        exchange.empty() ? "" : "; " + exchange);
+  for (const std::string& layer :
+       describe_layers(report.plan.ranks[0].place, report.config.model)) {
+    text += "  " + layer + "\n";
   }
   return text;
 }

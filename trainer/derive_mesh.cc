@@ -13,6 +13,7 @@
 #include "comm/sequence_group.h"
 #include "kernels/core/errors.h"
 #include "trainer/config/derive.h"
+#include "trainer/config/resolve.h"
 
 namespace reformer {
 namespace {
@@ -125,6 +126,10 @@ Mesh derive_mesh(const RunConfig& config, const Backend& backend, int rank, int 
                    static_cast<int>(asked > 0 ? asked : heads.back()));
 }
 
+std::vector<Slice> tokens_of_ranks(const RunConfig& config, const Mesh& mesh) {
+  return share_tokens(config.run.data().length(), config.model.leaf_tokens, mesh.sequence_size);
+}
+
 std::string describe(const Mesh& mesh, int64_t length, int64_t leaf_tokens) {
   const int ranks = mesh.data_size * mesh.sequence_size;
   std::string text = fmt::format("{}: {} × data", count_of(ranks, "rank"), mesh.data_size);
@@ -154,6 +159,16 @@ std::string describe_exchange(const Mesh& mesh, const LayerSpec& layer) {
       break;
   }
   return fmt::format("{} ranks share its heads", mesh.sequence_size);
+}
+
+std::vector<std::string> describe_layers(const Mesh& mesh, const ModelSpec& model) {
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < model.layers.size(); ++i) {
+    const std::string exchange = describe_exchange(mesh, model.layers[i]);
+    lines.push_back(fmt::format("layer {}: {}{}{}", i, describe_attention(model.layers[i]),
+                                exchange.empty() ? "" : "; ", exchange));
+  }
+  return lines;
 }
 
 }  // namespace reformer

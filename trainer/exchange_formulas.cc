@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "comm/sequence_group.h"
+#include "trainer/derive_mesh.h"
 
 namespace reformer {
 namespace {
@@ -20,8 +20,7 @@ double holders(int ranks, int64_t rounds) {
 ExchangeFormulas exchange_formulas(const RunConfig& config, const Mesh& place, int64_t sequences) {
   ExchangeFormulas formulas;
   if (place.sequence_size == 1) return formulas;
-  const std::vector<Slice> tokens =
-      share_tokens(config.run.data().length(), config.model.leaf_tokens, place.sequence_size);
+  const std::vector<Slice> tokens = tokens_of_ranks(config, place);
   const auto rows =
       static_cast<double>(sequences * tokens[static_cast<size_t>(place.sequence_rank)].elements());
   const auto activation = static_cast<double>(size_of(config.model.compute_dtype));

@@ -2,7 +2,6 @@
 
 #include <memory>
 
-#include "comm/sequence_group.h"
 #include "kernels/lsh_layout.h"
 #include "trainer/derive_mesh.h"
 #include "trainer/gradient_buckets.h"
@@ -47,8 +46,7 @@ std::vector<Mesh> places_to_plan(const RunConfig& config, const Mesh& mesh, cons
 
 /// The tokens of the ranks from `first` to `last` of a sequence.
 int64_t tokens_of(const RunConfig& config, const Mesh& mesh, int first, int last) {
-  const std::vector<Slice> tokens =
-      share_tokens(config.run.data().length(), config.model.leaf_tokens, mesh.sequence_size);
+  const std::vector<Slice> tokens = tokens_of_ranks(config, mesh);
   return tokens[static_cast<size_t>(last)].end - tokens[static_cast<size_t>(first)].begin;
 }
 
@@ -125,6 +123,14 @@ Mesh largest_place(const RunConfig& config, const Mesh& mesh, const Backend& on)
   return largest;
 }
 
+/// Rank 0, and the one that takes most if that is another.
+std::vector<Mesh> places_to_report(const RunConfig& config, int ranks, const Backend& on) {
+  const Mesh first = derive_mesh(config, on, 0, ranks);
+  const Mesh largest = largest_place(config, first, on);
+  if (largest == first) return {first};
+  return {first, largest};
+}
+
 }  // namespace
 
 size_t RankPlan::bytes(const Backend& on) const {
@@ -139,23 +145,20 @@ size_t RunPlan::bytes(const Backend& on) const {
 }
 
 RunPlan plan_run(const RunConfig& config, int ranks, const Backend& on) {
-  const Mesh first = derive_mesh(config, on, 0, ranks);
-  const Mesh largest = largest_place(config, first, on);
   RunPlan plan;
-  plan.ranks.push_back(plan_rank(config, first, plan_step(config, first, &on), on));
-  if (largest.rank() == 0) return plan;
-  plan.ranks.push_back(plan_rank(config, largest, plan_step(config, largest, &on), on));
+  for (const Mesh& place : places_to_report(config, ranks, on)) {
+    plan.ranks.push_back(plan_rank(config, place, plan_step(config, place, &on), on));
+  }
   return plan;
 }
 
 size_t plan_bytes(const RunConfig& config, int ranks, const Backend& on) {
-  size_t most = 0;
-  const Mesh first = derive_mesh(config, on, 0, ranks);
-  for (const Mesh& place : {first, largest_place(config, first, on)}) {
+  RunPlan plan;
+  for (const Mesh& place : places_to_report(config, ranks, on)) {
     const PlannedStep step{.memory = plan_training(config, place, &on)};
-    most = std::max(most, plan_rank(config, place, step, on).bytes(on));
+    plan.ranks.push_back(plan_rank(config, place, step, on));
   }
-  return most;
+  return plan.bytes(on);
 }
 
 }  // namespace reformer

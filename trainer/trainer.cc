@@ -135,12 +135,7 @@ class Training {
     if (communicator_.size() > 1) {
       output_.say(describe(ranks_.mesh, length, config_.model.leaf_tokens));
     }
-    for (size_t i = 0; i < config_.model.layers.size(); ++i) {
-      const LayerSpec& layer = config_.model.layers[i];
-      const std::string exchange = describe_exchange(ranks_.mesh, layer);
-      output_.say(fmt::format("layer {}: {}{}{}", i, describe_attention(layer),
-                              exchange.empty() ? "" : "; ", exchange));
-    }
+    for (const std::string& line : describe_layers(ranks_.mesh, config_.model)) output_.say(line);
     output_.say(describe(plan_));
     const config::Training& training = config_.run.training();
     output_.say(fmt::format("{} steps of {} sequences of {} tokens, {} at a time", training.steps(),

@@ -4,20 +4,12 @@
 #include <memory>
 
 #include "comm/plan.h"
-#include "comm/sequence_group.h"
+#include "trainer/derive_mesh.h"
 #include "trainer/planning.h"
 #include "trainer/replay/step_recorder.h"
 #include "trainer/step.h"
 
 namespace reformer {
-namespace {
-
-std::vector<Slice> tokens_by_rank(const RunConfig& config, const Mesh& mesh) {
-  return share_tokens(config.run.data().length(), config.model.leaf_tokens, mesh.sequence_size);
-}
-
-}  // namespace
-
 PlannedLog plan_log(const RunConfig& config, const Mesh& place, const Backend& on) {
   const auto recorder = std::make_shared<StepRecorder>();
   const std::unique_ptr<Backend> planner = planner_for(&on);
@@ -31,7 +23,7 @@ PlannedLog plan_log(const RunConfig& config, const Mesh& place, const Backend& o
   SkipGuard guard(config.run.training());
   recorder->take_log();  // what the state began with
   train_step(config.run, dataset, ranks, state, guard, 1);
-  const Slice own = tokens_by_rank(config, place)[static_cast<size_t>(place.sequence_rank)];
+  const Slice own = tokens_of_ranks(config, place)[static_cast<size_t>(place.sequence_rank)];
   return {
       .log = recorder->take_log(),
       .tokens = ranks.share_of_sequences(config.run.training().batch()).elements() * own.elements(),
@@ -40,7 +32,7 @@ PlannedLog plan_log(const RunConfig& config, const Mesh& place, const Backend& o
 
 Mesh busiest_place(const RunConfig& config, Mesh mesh) {
   mesh.data_rank = mesh.data_size - 1;  // has what remains when sequences are dealt out
-  const std::vector<Slice> tokens = tokens_by_rank(config, mesh);
+  const std::vector<Slice> tokens = tokens_of_ranks(config, mesh);
   const int middle = mesh.sequence_size / 2;
   const auto tokens_of = [&](int rank) { return tokens[static_cast<size_t>(rank)].elements(); };
   mesh.sequence_rank = middle;
