@@ -4,12 +4,8 @@
 #include <functional>
 #include <string_view>
 
-#include "comm/plan.h"
-#include "comm/rank_groups.h"
 #include "kernels/observed_backend.h"
-#include "trainer/evaluation/evaluate.h"
 #include "trainer/planning.h"
-#include "trainer/step.h"
 
 namespace reformer {
 namespace {
@@ -37,25 +33,21 @@ PlannedStep plan_micro_batches(const RunConfig& config, int64_t micro_batches, c
   const config::Run run = with_micro_batches(config.run, place.data_size, micro_batches);
   PlannedStep step{.sequences = micro_batches * run.training().micro_batch()};
   OpCosts ops;
-  const std::unique_ptr<Backend> planner = planner_for(on);
-  const std::unique_ptr<Backend> observed = make_observed_backend(
-      *planner, [&](std::string_view op, const OpCost& cost, const std::function<void()>& run_op) {
-        ops.try_emplace(std::string(op)).first->second += cost;
-        run_op();
-      });
-  const std::unique_ptr<Arena> arena = planner->make_arena(kEndlessBytes);
-  const BlankDataset dataset(run, place.data_size);
+  const auto observe = [&](Backend& planner) {
+    return make_observed_backend(
+        planner, [&](std::string_view op, const OpCost& cost, const std::function<void()>& run_op) {
+          ops.try_emplace(std::string(op)).first->second += cost;
+          run_op();
+        });
+  };
   const auto traffic = std::make_shared<Traffic>();
-  PlanCommunicator world(place.rank(), place.size(), {.observer = traffic});
-  const RankGroups ranks = plan_groups(world, place, {.observer = traffic});
-  TrainingState state(run, config.model, *observed, *arena, place.rank(), place.size());
-  SkipGuard guard(run.training());
+  PlannedRank rank(run, config.model, place, on, observe, traffic);
   ops.clear();  // what the state began with
-  train_step(run, dataset, ranks, state, guard, 1);
+  rank.step();
   step.sent = traffic->by_purpose();
   step.ops = ops;
-  evaluate(run, dataset, ranks, state);
-  step.memory = plan_of(*arena, *planner);
+  rank.evaluate();
+  step.memory = rank.memory();
   return step;
 }
 

@@ -54,4 +54,26 @@ void BlankDataset::fill_validation(int64_t, const DataRange&, const TokenRow& ro
   blank(row);
 }
 
+PlannedRank::PlannedRank(const config::Run& run, const ModelSpec& model, const Mesh& place,
+                         const Backend* on,
+                         const std::function<std::unique_ptr<Backend>(Backend& planner)>& observe,
+                         const std::shared_ptr<OperationObserver>& observer)
+    : run_(run),
+      planner_(planner_for(on)),
+      observed_(observe(*planner_)),
+      arena_(planner_->make_arena(kEndlessBytes)),
+      dataset_(run, place.data_size),
+      world_(place.rank(), place.size(), {.observer = observer}),
+      ranks_(plan_groups(world_, place, {.observer = observer})),
+      state_(run, model, *observed_, *arena_, place.rank(), place.size()),
+      guard_(run.training()) {}
+
+void PlannedRank::step() {
+  train_step(run_, dataset_, ranks_, state_, guard_, 1);
+}
+
+void PlannedRank::evaluate() {
+  reformer::evaluate(run_, dataset_, ranks_, state_);
+}
+
 }  // namespace reformer

@@ -4,14 +4,19 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
 
+#include "comm/plan.h"
+#include "comm/rank_groups.h"
 #include "configs/run.pb.h"
 #include "kernels/backend.h"
 #include "trainer/data/dataset.h"
 #include "trainer/memory_plan.h"
+#include "trainer/skip_guard.h"
+#include "trainer/training_state.h"
 
 namespace reformer {
 
@@ -42,6 +47,35 @@ class BlankDataset final : public Dataset {
   void fill_validation(int64_t, const DataRange&, const TokenRow& row) const override;
 
   int64_t validation_sequences_;
+};
+
+/// One rank of a run, on a backend that computes nothing and among ranks that are not there.
+class PlannedRank {
+ public:
+  /// `observe` may wrap the planner of `on` (null: of the CPU's backend) for the rank's ops;
+  /// `observer` is shown its operations. `run` and `model` must outlive it.
+  PlannedRank(const config::Run& run, const ModelSpec& model, const Mesh& place, const Backend* on,
+              const std::function<std::unique_ptr<Backend>(Backend& planner)>& observe,
+              const std::shared_ptr<OperationObserver>& observer);
+
+  const RankGroups& ranks() const { return ranks_; }
+
+  void step();
+  void evaluate();
+
+  /// What has been taken.
+  MemoryPlan memory() const { return plan_of(*arena_, *planner_); }
+
+ private:
+  const config::Run& run_;
+  const std::unique_ptr<Backend> planner_;
+  const std::unique_ptr<Backend> observed_;
+  const std::unique_ptr<Arena> arena_;
+  const BlankDataset dataset_;
+  PlanCommunicator world_;
+  const RankGroups ranks_;
+  TrainingState state_;
+  SkipGuard guard_;
 };
 
 }  // namespace reformer

@@ -3,31 +3,27 @@
 #include <cstdlib>
 #include <memory>
 
-#include "comm/plan.h"
 #include "trainer/derive_mesh.h"
 #include "trainer/planning.h"
 #include "trainer/replay/step_recorder.h"
-#include "trainer/step.h"
 
 namespace reformer {
+
 PlannedLog plan_log(const RunConfig& config, const Mesh& place, const Backend& on) {
   const auto recorder = std::make_shared<StepRecorder>();
-  const std::unique_ptr<Backend> planner = planner_for(&on);
-  const std::unique_ptr<Backend> observed = recorder->record(*planner);
-  const std::unique_ptr<Arena> arena = planner->make_arena(kEndlessBytes);
-  const BlankDataset dataset(config.run, place.data_size);
-  PlanCommunicator world(place.rank(), place.size(), {.observer = recorder});
-  const RankGroups ranks = plan_groups(world, place, {.observer = recorder});
-  recorder->follow(ranks);
-  TrainingState state(config.run, config.model, *observed, *arena, place.rank(), place.size());
-  SkipGuard guard(config.run.training());
+  PlannedRank rank(
+      config.run, config.model, place, &on,
+      [&](Backend& planner) { return recorder->record(planner); }, recorder);
+  recorder->follow(rank.ranks());
   recorder->take_log();  // what the state began with
-  train_step(config.run, dataset, ranks, state, guard, 1);
+  rank.step();
   const Slice own = tokens_of_ranks(config, place)[static_cast<size_t>(place.sequence_rank)];
-  return {
-      .log = recorder->take_log(),
-      .tokens = ranks.share_of_sequences(config.run.training().batch()).elements() * own.elements(),
-      .bytes = arena->peak() + planner->workspace_peak()};
+  const int64_t sequences =
+      rank.ranks().share_of_sequences(config.run.training().batch()).elements();
+  const MemoryPlan memory = rank.memory();
+  return {.log = recorder->take_log(),
+          .tokens = sequences * own.elements(),
+          .bytes = memory.arena_bytes + memory.workspace_bytes};
 }
 
 Mesh busiest_place(const RunConfig& config, Mesh mesh) {
