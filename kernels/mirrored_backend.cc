@@ -3,103 +3,15 @@
 #include <cstdlib>
 #include <cstring>
 #include <utility>
-#include <vector>
 
 #include <fmt/format.h>
 
-#include "kernels/core/bfloat16.h"
 #include "kernels/core/check.h"
+#include "kernels/mirror.h"
 #include "kernels/plan_backend.h"
 
 namespace reformer {
 namespace {
-
-enum class Direction { kIn, kOut, kInOut, kScratch };
-
-/// The views of one op on the device.
-class Mirror {
- public:
-  Mirror(Backend& device, DType activation) : device_(device), activation_(activation) {}
-
-  // Each replaces a view in host memory by its image on the device; absent views stay absent.
-  void in(View& view) { replace(view, Direction::kIn, view.dtype()); }
-  void out(View& view) { replace(view, Direction::kOut, view.dtype()); }
-  void in_out(View& view) { replace(view, Direction::kInOut, view.dtype()); }
-  void scratch(View& view) { replace(view, Direction::kScratch, view.dtype()); }
-
-  // The same for activations.
-  void activation_in(View& view) { replace(view, Direction::kIn, dtype_on_device(view)); }
-  void activation_out(View& view) { replace(view, Direction::kOut, dtype_on_device(view)); }
-  void activation_in_out(View& view) { replace(view, Direction::kInOut, dtype_on_device(view)); }
-
-  void in(GradientSum& sum) { in_out(sum.faults); }
-
-  /// Copies results to host memory.
-  void finish() {
-    for (const Image& image : images_) {
-      if (image.is_result) download(image);
-    }
-  }
-
- private:
-  struct Image {
-    View host;
-    View device;
-    std::unique_ptr<Arena> memory;
-    bool is_result;
-  };
-
-  DType dtype_on_device(const View& view) const {
-    return view.dtype() == DType::kFloat32 ? activation_ : view.dtype();
-  }
-
-  void replace(View& view, Direction direction, DType dtype) {
-    if (!view.defined()) return;
-    const bool is_result = direction == Direction::kOut || direction == Direction::kInOut;
-    for (Image& image : images_) {  // aliases on the host are aliases on the device
-      if (image.host.raw() != view.raw() || image.host.bytes() != view.bytes()) continue;
-      image.is_result = image.is_result || is_result;
-      view = image.device.reshape(view.shape());
-      return;
-    }
-    Image image{.host = view, .device = {}, .memory = {}, .is_result = is_result};
-    const size_t bytes = static_cast<size_t>(view.elements()) * size_of(dtype);
-    constexpr size_t kArenaAlignment = 256;
-    image.memory =
-        device_.make_arena((bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment);
-    image.device = image.memory->allocate(dtype, view.shape(), MemoryUse::kBlock);
-    if (direction == Direction::kIn || direction == Direction::kInOut) upload(image);
-    view = image.device;
-    images_.push_back(std::move(image));
-  }
-
-  void upload(const Image& image) {
-    if (image.host.dtype() == image.device.dtype()) {
-      device_.upload(image.host.raw(), image.device);
-      return;
-    }
-    std::vector<BFloat16> rounded(static_cast<size_t>(image.host.elements()));
-    const float* const values = image.host.data<float>();
-    for (size_t i = 0; i < rounded.size(); ++i) rounded[i] = to_bfloat16(values[i]);
-    device_.upload(rounded.data(), image.device);
-    device_.synchronize();
-  }
-
-  void download(const Image& image) {
-    if (image.host.dtype() == image.device.dtype()) {
-      device_.download(image.device, image.host.raw());
-      return;
-    }
-    std::vector<BFloat16> values(static_cast<size_t>(image.host.elements()));
-    device_.download(image.device, values.data());
-    float* const host = image.host.data<float>();
-    for (size_t i = 0; i < values.size(); ++i) host[i] = to_float(values[i]);
-  }
-
-  Backend& device_;
-  DType activation_;
-  std::vector<Image> images_;
-};
 
 class MirroredBackend final : public Backend {
  public:
