@@ -7,6 +7,7 @@
 
 #include "kernels/core/errors.h"
 #include "launch/commands.h"
+#include "launch/config_options.h"
 #include "launch/device.h"
 #include "launch/exit_codes.h"
 #include "launch/output_file.h"
@@ -73,11 +74,7 @@ Command add_plan_command(CLI::App& program) {
   CLI::App* const app = program.add_subcommand(
       "plan", "Tell what a run takes of memory, network and arithmetic, without running it.");
   const auto arguments = std::make_shared<Arguments>();
-  app->add_option("config", arguments->config, "Configuration, such as configs/demo.txtpb")
-      ->required();
-  app->add_option("--set", arguments->overrides,
-                  "Set a field, such as --set model.layers=4; may be repeated")
-      ->allow_extra_args(false);
+  add_config_options(*app, arguments->config, arguments->overrides);
   app->add_option("--ranks", arguments->ranks,
                   fmt::format("Ranks that the run would have, at most {} (default: 1)", kMostRanks))
       ->check(CLI::Range(1, kMostRanks));

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "launch/commands.h"
+#include "launch/config_options.h"
 #include "launch/device.h"
 #include "launch/exit_codes.h"
 #include "launch/job.h"
@@ -62,11 +63,7 @@ Command add_train_command(CLI::App& program) {
   CLI::App* const app = program.add_subcommand(
       "train", "Train a model. A run directory that holds a checkpoint is resumed.");
   const auto arguments = std::make_shared<Arguments>();
-  app->add_option("config", arguments->config, "Configuration, such as configs/demo.txtpb")
-      ->required();
-  app->add_option("--set", arguments->overrides,
-                  "Set a field, such as --set model.layers=4; may be repeated")
-      ->allow_extra_args(false);
+  add_config_options(*app, arguments->config, arguments->overrides);
   app->add_option("--run-dir", arguments->run_directory,
                   "Where results and checkpoints go (default: runs/NAME of the configuration, "
                   "or the run directory that it lies in)");
