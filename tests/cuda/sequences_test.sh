@@ -6,11 +6,7 @@
 set -u
 
 program=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-source "$tests/launch/testing.sh"
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/../launch/testing.sh"
 
 # Four leaves, the last one not full. Tensor cores take heads of 32 in BFLOAT16.
 cat >long.txtpb <<'CONFIG'

@@ -6,16 +6,12 @@ set -u
 
 program=$1
 configs=$2
-tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python3}
 if ! "$python" -c 'import torch, transformers, safetensors' 2>/dev/null; then
   echo 'skipped: no PyTorch, transformers and safetensors here (PYTHON names another interpreter)'
   exit 77
 fi
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-source "$tests/launch/testing.sh"
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/../launch/testing.sh"
 make_tiny "$configs"
 
 # expect_same_loss RUN FOLDER [BYTE_OFFSET]: of all held-out text, by our evaluation and by the library's model.

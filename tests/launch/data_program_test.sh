@@ -6,10 +6,7 @@ set -u
 program=$1
 configs=$2
 train_tokenizer=$3
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 source "$(dirname "${BASH_SOURCE[0]}")/testing.sh"
-cd "$work" || exit 1
 make_tiny "$configs"
 
 # Tokens: written once, then trained on; the checkpoint brings its tokenizer along.

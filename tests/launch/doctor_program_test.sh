@@ -4,10 +4,7 @@
 set -u
 
 program=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 source "$(dirname "${BASH_SOURCE[0]}")/testing.sh"
-cd "$work" || exit 1
 # What Open MPI never gives back is not ours to report.
 export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
 

@@ -4,10 +4,7 @@ set -u
 
 program=$1
 configs=$2
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 source "$(dirname "${BASH_SOURCE[0]}")/testing.sh"
-cd "$work" || exit 1
 make_tiny "$configs"
 expect_success "train" "$program" train tiny.txtpb --run-dir run
 

@@ -6,10 +6,7 @@ set -u
 
 program=$1
 configs=$2
-work=$(mktemp -d)
-tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-source "$tests/launch/testing.sh"
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/testing.sh"
 make_tiny "$configs"
 
 first=reformer-$$-a

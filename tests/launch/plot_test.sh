@@ -9,10 +9,7 @@ if ! command -v gnuplot >/dev/null; then
   echo 'skipped: no gnuplot here (Debian package gnuplot-nox)'
   exit 77
 fi
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 source "$(dirname "${BASH_SOURCE[0]}")/testing.sh"
-cd "$work" || exit 1
 make_tiny "$configs"
 curves() { grep -c '<title>gnuplot_plot_' "$1"; }
 

@@ -5,10 +5,7 @@ set -u
 
 program=$1
 configs=$2
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 source "$(dirname "${BASH_SOURCE[0]}")/testing.sh"
-cd "$work" || exit 1
 make_tiny "$configs"
 
 # The whole way, and what it leaves behind.

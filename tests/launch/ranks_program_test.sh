@@ -6,11 +6,7 @@ set -u
 
 program=$1
 configs=$2
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-source "$tests/launch/testing.sh"
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/testing.sh"
 make_tiny "$configs"
 
 # The process id of rank $1 of the run in directory $2.

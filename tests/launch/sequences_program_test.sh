@@ -7,11 +7,7 @@ set -u
 
 program=$1
 configs=$2
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-source "$tests/launch/testing.sh"
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/testing.sh"
 
 # Eight leaves, the last one not full.
 cat >long.txtpb <<'CONFIG'

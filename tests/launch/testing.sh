@@ -1,6 +1,12 @@
 # shellcheck shell=bash
 # Sourced by the tests of the `reformer` program: counts of what passed and failed, and a model small
-# enough to train in a second.
+# enough to train in a second. From then on the test is in a folder of its own, "$work", which goes when
+# it ends; "$tests" is the folder of all tests.
+
+tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
 
 passed=0
 failed=0
